@@ -1,0 +1,158 @@
+"""The experiment file as frozen values, its sections in the order in which a user writes them.
+
+Everything that a single section can know is checked here, once. Names that plug-ins define (objectives, samplers, meters,
+data sets) are checked where the plug-ins live, through `ExperimentConfig.error`, so that nothing here imports torch.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, PrivateAttr, field_validator
+
+from ecoNAS.architecture import Deployment, Frozen, canonical_digest
+from ecoNAS.errors import ConfigError
+from ecoNAS.yaml_file import KeyPath, YamlFile, read_yaml
+
+CONFIG_VERSION: Final = 1
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class SplitConfig(Frozen):
+    """The shares of validation and test images, where the data set does not come with splits of its own."""
+
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    test: Fraction = 0.2
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class DataConfig(Frozen):
+    """Which images: a name of `ecoNAS.data.datasets.DATA_SETS`, and where its files are."""
+
+    name: str
+    path: Path | None = None
+    resolution: Annotated[int, Field(ge=4, le=1024)] | None = Field(None, description="None: as the images are")
+    split: SplitConfig = SplitConfig()
+
+
+class BaselineConfig(Frozen):
+    """A ready timm model, never pretrained, that relative bounds such as `0.8 * baseline` refer to."""
+
+    timm: str
+
+
+class SearchConfig(Frozen):
+    """How many candidates are evaluated, who proposes them, and the seed of everything random."""
+
+    trials: Annotated[int, Field(ge=1)] = 40
+    sampler: str = "auto"
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class TrainingConfig(Frozen):
+    """The recipe: it decides the weights, so its digest is part of the key of a training."""
+
+    epochs: Annotated[int, Field(ge=1)] = 12
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    lr: Annotated[float, Field(gt=0)] = 3e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.02
+    warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
+    label_smoothing: Fraction = 0.1
+    augment: Literal["auto", "none", "shift", "crop_flip"] = "auto"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the recipe."""
+        return canonical_digest(self.model_dump(mode="json"))
+
+
+class EnergyConfig(Frozen):
+    """Where joules come from, and for how many images a deployed network is meant to live."""
+
+    meter: str = "auto"
+    device_class: str = Field("cpu", description="whose coefficients an estimate uses")
+    lifetime_images: Annotated[float, Field(gt=0)] = 1e6
+
+
+class WorkersConfig(Frozen):
+    """Who trains: Ray actors, or this process itself."""
+
+    kind: Literal["ray", "in_process"] = "ray"
+    count: Annotated[int, Field(ge=1)] | None = Field(None, description="None: as many as the machine's CPUs allow")
+    cpus_per_trial: Annotated[int, Field(ge=1)] = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    candidates_per_worker: Annotated[int, Field(ge=1)] = Field(200, description="then the process is replaced")
+
+
+class ReportConfig(Frozen):
+    """How often the report and the table of the front are rewritten while a search runs."""
+
+    every_s: Annotated[float, Field(gt=0)] = 30.0
+
+
+class ExperimentConfig(Frozen):
+    """One experiment: what is searched, on which data, for what, and how it is trained and measured."""
+
+    version: Literal[1] = CONFIG_VERSION
+    search_space: Path
+    data: DataConfig
+    objectives: Annotated[tuple[str, ...], Field(min_length=1)]
+    constraints: tuple[str, ...] = ()
+    baseline: BaselineConfig | None = None
+    deployment: Deployment = Deployment()
+    search: SearchConfig = SearchConfig()
+    training: TrainingConfig = TrainingConfig()
+    energy: EnergyConfig = EnergyConfig()
+    workers: WorkersConfig = WorkersConfig()
+    keep_weights: Literal["all", "front"] = "all"
+    report: ReportConfig = ReportConfig()
+
+    _file: YamlFile | None = PrivateAttr(default=None)
+
+    @field_validator("objectives")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"objective '{name}' stands twice; keep one")
+        return names
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, overrides: dict[str, Any] | None = None) -> "ExperimentConfig":
+        """Read an experiment file; its paths become absolute.
+
+        Args:
+            path: The YAML file.
+            overrides: Values by dotted key that replace those of the file, such as `{"search.trials": 5}`.
+
+        Raises:
+            ConfigError: with file, line, key, value and rule.
+        """
+        file = read_yaml(path)
+        for key, value in (overrides or {}).items():
+            _set(file.data, key.split("."), value)
+        config = file.validate(cls)
+        data = config.data
+        if data.path is not None:
+            data = data.model_copy(update={"path": file.resolve(data.path)})
+        config = config.model_copy(update={"data": data, "search_space": file.resolve(config.search_space)})
+        config._file = file
+        return config
+
+    def error(self, key: KeyPath, message: str) -> ConfigError:
+        """Return an error about `key` that opens with the file and line it came from."""
+        if self._file is not None:
+            return self._file.error(key, message)
+        return ConfigError(f"{'.'.join(str(part) for part in key)}: {message}")
+
+
+def available_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _set(data: dict[str, Any], keys: list[str], value: Any) -> None:  # Any: YAML values
+    for key in keys[:-1]:
+        data = data.setdefault(key, {})
+    data[keys[-1]] = value

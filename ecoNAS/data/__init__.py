@@ -1,0 +1,1 @@
+"""Images: data sets, splits and light augmentation."""

@@ -1,0 +1,1 @@
+"""Joules: meters that count, estimators that compute, and the choice between them."""

@@ -1,0 +1,52 @@
+"""The errors that a user can act on.
+
+Every mistake of a user raises a child of `EcoNASError`; the command line prints it as one line and exits with 2. Bugs of
+our own raise anything else. What was given, which rule it breaks and what would work belongs into the message.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class EcoNASError(Exception):
+    """A user's mistake or a missing precondition; the message is one line that names the remedy."""
+
+
+class ConfigError(EcoNASError):
+    """An experiment or search space file is wrong; the message opens with file, line and key."""
+
+
+class ArchitectureError(EcoNASError):
+    """An architecture breaks a rule, such as a width that its attention heads do not divide."""
+
+
+class ConstraintError(EcoNASError):
+    """A constraint cannot be read, or no candidate can meet it."""
+
+
+class MeterError(EcoNASError):
+    """Joules cannot be had the way that was asked for; the message says what was probed and what would work."""
+
+
+class JoulesMixError(EcoNASError):
+    """Joules of different kind, method, scope or device were added or compared."""
+
+
+class DataError(EcoNASError):
+    """A data set is missing, empty or broken."""
+
+
+class RunFolderError(EcoNASError):
+    """A run folder is missing, in use, not readable, or belongs to another experiment."""
+
+
+class ExportError(EcoNASError):
+    """An architecture cannot be exported, or its export did not compute the same function."""
+
+
+def unknown_name(what: str, given: str, known: Iterable[str]) -> str:
+    """Return one line that says `given` is no known `what`, lists the known names and suggests the nearest."""
+    names = sorted(known)
+    close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    return f"unknown {what} '{given}'; known: {', '.join(names) or 'none'}{hint}"

@@ -1,0 +1,1 @@
+"""One candidate: objectives, evaluation, and the workers that run it."""

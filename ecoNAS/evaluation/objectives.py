@@ -1,0 +1,148 @@
+"""Objectives: named scores or costs that are read from an evaluation, with direction, unit and how each is known.
+
+An objective is read, never computed during training: a finished search can be scored again without retraining. A new one
+is a function from an evaluation to a score and a row in `OBJECTIVES`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ecoNAS.config import ExperimentConfig
+from ecoNAS.errors import unknown_name
+from ecoNAS.joules import Joules
+from ecoNAS.records import Evaluation, Score
+
+Direction = Literal["maximize", "minimize"]
+Known = Literal["exact", "measurable", "after_training"]
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A named score with its direction, unit and how it is known.
+
+    Attributes:
+        known: `exact` before training and without a device; `measurable` in seconds, without training; else
+            `after_training`.
+        read: Returns the score of an evaluation, or None where the evaluation does not hold it.
+        is_energy: Whether the value is joules, whose kind (measured, estimated) must be shown with it.
+    """
+
+    name: str
+    direction: Direction
+    unit: str
+    known: Known
+    meaning: str
+    read: Callable[[Evaluation, float], Score | None]
+    is_energy: bool = False
+
+    def better(self, value: float, other: float) -> bool:
+        """Return whether `value` is strictly better than `other`."""
+        return value > other if self.direction == "maximize" else value < other
+
+
+def _energy_score(energy: Joules | None) -> Score | None:
+    if energy is None:
+        return None
+    # The half-width of a 95 % interval is 1.96 standard errors; an estimate's interval is a factor and says no such thing.
+    error = (energy.high_j - energy.low_j) / 2 / 1.96 if energy.kind != "estimated" else None
+    return Score(value=energy.value_j, standard_error=error, interval=(energy.low_j, energy.high_j), kind=energy.kind)
+
+
+def _accuracy(evaluation: Evaluation, _: float) -> Score | None:
+    return evaluation.training.accuracy if evaluation.training else None
+
+
+def _energy_per_image(evaluation: Evaluation, _: float) -> Score | None:
+    return _energy_score(evaluation.profile.energy if evaluation.profile else None)
+
+
+def _training_energy(evaluation: Evaluation, _: float) -> Score | None:
+    return _energy_score(evaluation.training.energy if evaluation.training else None)
+
+
+def _lifetime_energy(evaluation: Evaluation, images: float) -> Score | None:
+    if evaluation.training is None or evaluation.training.energy is None or evaluation.profile is None:
+        return None
+    return _energy_score(evaluation.training.energy + evaluation.profile.energy * images)
+
+
+def _latency(evaluation: Evaluation, _: float) -> Score | None:
+    latency = evaluation.profile.latency if evaluation.profile else None
+    if latency is None:
+        return None
+    return Score(
+        value=latency.median_s,
+        standard_error=latency.standard_error_s,
+        num_samples=latency.num_iterations,
+        kind="measured",
+    )
+
+
+def _rows() -> list[Objective]:
+    return [
+        Objective("accuracy", "maximize", "", "after_training", "fraction of validation images read right", _accuracy),
+        Objective("energy_per_image", "minimize", "J", "measurable", "joules to run one image", _energy_per_image, True),
+        Objective("training_energy", "minimize", "J", "after_training", "joules to train once", _training_energy, True),
+        Objective(
+            "lifetime_energy", "minimize", "J", "after_training",
+            "joules to train once and run `energy.lifetime_images` images", _lifetime_energy, True,
+        ),  # fmt: skip
+        Objective("latency", "minimize", "s", "measurable", "median seconds per batch of the deployment", _latency),
+        Objective("macs", "minimize", "", "exact", "multiply-adds per image",
+                  lambda e, _: Score(value=e.costs.macs)),  # fmt: skip
+        Objective("flops", "minimize", "", "exact", "2 x MACs per image",
+                  lambda e, _: Score(value=e.costs.flops)),  # fmt: skip
+        Objective("params", "minimize", "", "exact", "trainable numbers",
+                  lambda e, _: Score(value=e.costs.params)),  # fmt: skip
+        Objective("activation_memory", "minimize", "B", "exact", "fp32 bytes of all layer outputs for one image",
+                  lambda e, _: Score(value=e.costs.activation_memory_bytes)),  # fmt: skip
+    ]  # fmt: skip
+
+
+OBJECTIVES: dict[str, Objective] = {objective.name: objective for objective in _rows()}
+
+
+@dataclass(frozen=True, slots=True)
+class Objectives:
+    """The objectives of one study, in the order in which the user wrote them."""
+
+    items: tuple[Objective, ...]
+    lifetime_images: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in order."""
+        return tuple(objective.name for objective in self.items)
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Directions in order."""
+        return tuple(objective.direction for objective in self.items)
+
+    def scores(self, evaluation: Evaluation) -> tuple[Score, ...] | None:
+        """Return one score an objective, or None if the evaluation lacks one of them."""
+        found = [objective.read(evaluation, self.lifetime_images) for objective in self.items]
+        scores = tuple(score for score in found if score is not None)
+        return scores if len(scores) == len(found) else None
+
+    def values(self, evaluation: Evaluation) -> tuple[float, ...] | None:
+        """Return one number an objective, or None if the evaluation lacks one of them."""
+        scores = self.scores(evaluation)
+        return tuple(score.value for score in scores) if scores is not None else None
+
+    def select(self, names: Sequence[str]) -> "Objectives":
+        """Return other objectives for the same study; raises KeyError for an unknown name."""
+        return Objectives(tuple(OBJECTIVES[name] for name in names), self.lifetime_images)
+
+
+def objectives_of(config: ExperimentConfig) -> Objectives:
+    """Return the objectives of an experiment.
+
+    Raises:
+        ConfigError: for an unknown name, with the nearest known one.
+    """
+    for index, name in enumerate(config.objectives):
+        if name not in OBJECTIVES:
+            raise config.error(("objectives", index), unknown_name("objective", name, OBJECTIVES))
+    return Objectives(tuple(OBJECTIVES[name] for name in config.objectives), config.energy.lifetime_images)

@@ -1,0 +1,144 @@
+"""`events.jsonl`: everything that happened in a run, one JSON object a line, append-only.
+
+It is the one source of progress, report and ledger. A line that was torn by a sudden death is recognised, since it is the
+last one and does not end in a newline; it is cut off before the next line is written.
+"""
+
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from ecoNAS.architecture import Frozen
+from ecoNAS.errors import RunFolderError
+from ecoNAS.joules import Joules
+from ecoNAS.records import Outcome, now
+
+ParameterValue = bool | int | float | str
+
+EVENT_VERSION: Final = 1
+
+
+class _Event(Frozen):
+    version: Literal[1] = EVENT_VERSION
+    time: datetime = Field(default_factory=now)
+
+
+class RunStarted(_Event):
+    """A search began, or went on after it had ended or died."""
+
+    type: Literal["run_started"] = "run_started"
+    resumed: bool
+    trials: int
+    sampler: str
+    energy: str = Field(description="the meter or estimator that prices joules")
+
+
+class TrialProposed(_Event):
+    """A sampler proposed a candidate."""
+
+    type: Literal["trial_proposed"] = "trial_proposed"
+    trial: int
+    digest: str
+    parameters: dict[str, ParameterValue]
+
+
+class TrialStarted(_Event):
+    """A candidate was handed to a worker."""
+
+    type: Literal["trial_started"] = "trial_started"
+    trial: int
+    digest: str
+    attempt: int
+
+
+class WorkerLost(_Event):
+    """A worker died with a candidate."""
+
+    type: Literal["worker_lost"] = "worker_lost"
+    trial: int
+    reason: str
+
+
+class TrialEnded(_Event):
+    """A candidate's way ended; `violations`, joules and seconds are those of this trial alone."""
+
+    type: Literal["trial_ended"] = "trial_ended"
+    trial: int
+    digest: str
+    outcome: Outcome
+    reason: str = ""
+    violations: dict[str, float] = {}
+    duplicate_of: int | None = None
+    duration_s: float = 0.0
+    training_s: float = 0.0
+    training_energy: Joules | None = None
+
+
+class ScaleFixed(_Event):
+    """The scale of the hypervolume was fixed: by objective, (ideal, nadir) in the objective's unit."""
+
+    type: Literal["scale_fixed"] = "scale_fixed"
+    source: Literal["bounds", "first evaluations"]
+    objectives: dict[str, tuple[float, float]]
+
+
+class RunEnded(_Event):
+    """A search ended in its own words; a run that died has no such event."""
+
+    type: Literal["run_ended"] = "run_ended"
+    reason: Literal["trials", "exhausted", "interrupted", "nothing_passes", "failing"]
+    detail: str = ""
+
+
+Event = Annotated[
+    RunStarted | TrialProposed | TrialStarted | WorkerLost | TrialEnded | ScaleFixed | RunEnded,
+    Field(discriminator="type"),
+]
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+class EventLog:
+    """The events of one run, in order; appends reach the disk before `append` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, event: Event) -> None:
+        """Write one event as one line."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(event.model_dump_json() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def repair(self) -> None:
+        """Cut off a last line that a sudden death tore."""
+        if not self.path.exists():
+            return
+        content = self.path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            with self.path.open("r+b") as file:
+                file.truncate(whole)
+
+    def __iter__(self) -> Iterator[Event]:
+        """Yield the events; a torn last line is left out.
+
+        Raises:
+            RunFolderError: if a whole line is no event.
+        """
+        if not self.path.exists():
+            return
+        with self.path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith("\n"):
+                    return
+                try:
+                    yield _ADAPTER.validate_json(line)
+                except ValidationError as error:
+                    raise RunFolderError(
+                        f"{self.path}:{number}: not an event of this version: {error.errors()[0]['msg']}"
+                    ) from None

@@ -1,0 +1,1 @@
+"""An architecture as a model definition that stands alone, with proof."""

@@ -1,0 +1,91 @@
+"""Joules that know how they are known: measured, estimated and simulated ones are different types and never mix.
+
+An amount carries its interval and where it comes from. Adding or comparing amounts of different kind, method, scope or
+device raises, so that no sum and no front can join a counter's reading with a guess.
+"""
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, model_validator
+
+from ecoNAS.architecture import Frozen
+from ecoNAS.errors import JoulesMixError
+
+Kind = Literal["measured", "estimated", "simulated"]
+JoulesT = TypeVar("JoulesT", bound="_Joules")
+
+
+class _Joules(Frozen):
+    """An amount of energy in joules with the bounds of its 95 % interval and its provenance."""
+
+    kind: Kind
+    value_j: Annotated[float, Field(ge=0)]
+    low_j: Annotated[float, Field(ge=0)]
+    high_j: Annotated[float, Field(ge=0)]
+    method: str
+    scope: str
+    device: str
+
+    @model_validator(mode="after")
+    def _interval_holds_value(self: JoulesT) -> JoulesT:
+        if not self.low_j <= self.value_j <= self.high_j:
+            raise ValueError(f"interval {self.low_j} to {self.high_j} J does not hold the value {self.value_j} J")
+        return self
+
+    def __add__(self: JoulesT, other: JoulesT) -> JoulesT:
+        """Return the sum; its interval adds the bounds, which is right for shared errors and wide for independent ones."""
+        self._refuse_to_mix(other)
+        return self.model_copy(
+            update={
+                "value_j": self.value_j + other.value_j,
+                "low_j": self.low_j + other.low_j,
+                "high_j": self.high_j + other.high_j,
+            }
+        )
+
+    def __mul__(self: JoulesT, factor: float) -> JoulesT:
+        """Return the amount times a number that is not negative, such as a count of images."""
+        if factor < 0:
+            raise ValueError(f"joules times {factor}: the factor must not be negative")
+        return self.model_copy(
+            update={"value_j": self.value_j * factor, "low_j": self.low_j * factor, "high_j": self.high_j * factor}
+        )
+
+    def __lt__(self: JoulesT, other: JoulesT) -> bool:
+        """Compare values; raises JoulesMixError where the provenance differs."""
+        self._refuse_to_mix(other)
+        return self.value_j < other.value_j
+
+    def __gt__(self: JoulesT, other: JoulesT) -> bool:
+        """Compare values; raises JoulesMixError where the provenance differs."""
+        self._refuse_to_mix(other)
+        return self.value_j > other.value_j
+
+    def _refuse_to_mix(self, other: object) -> None:
+        if not isinstance(other, _Joules):
+            raise JoulesMixError(f"joules and {type(other).__name__} do not mix")
+        for field in ("kind", "method", "scope", "device"):
+            mine, theirs = getattr(self, field), getattr(other, field)
+            if mine != theirs:
+                raise JoulesMixError(f"joules of different {field} do not mix: '{mine}' and '{theirs}'")
+
+
+class MeasuredJoules(_Joules):
+    """Read from a counter on real hardware."""
+
+    kind: Literal["measured"] = "measured"
+
+
+class EstimatedJoules(_Joules):
+    """Computed from counts and coefficients; nothing was read."""
+
+    kind: Literal["estimated"] = "estimated"
+
+
+class SimulatedJoules(_Joules):
+    """Read from a simulated counter; for tests."""
+
+    kind: Literal["simulated"] = "simulated"
+
+
+Joules = Annotated[MeasuredJoules | EstimatedJoules | SimulatedJoules, Field(discriminator="kind")]

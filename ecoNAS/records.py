@@ -1,0 +1,203 @@
+"""What is known about a candidate, as versioned records: costs, energy profile, training, evaluation.
+
+A training is keyed by what decides its weights, a profile by what decides its joules; an evaluation joins one of each.
+How the records come about is decided by `costs`, `energy`, `training` and `evaluation`; where they lie by `run_folder`.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from ecoNAS.architecture import Candidate, Deployment, Frozen, Problem, canonical_digest
+from ecoNAS.joules import Joules
+
+RECORD_VERSION: Final = 1
+
+ScoreKind = Literal["exact", "measured", "estimated", "simulated"]
+
+
+def now() -> datetime:
+    """Return the current time in UTC."""
+    return datetime.now(UTC)
+
+
+class Outcome(StrEnum):
+    """How a candidate's way through the search ended."""
+
+    EVALUATED = "evaluated"
+    REFUSED = "refused"  # by the gate: a bound is broken before anything was trained
+    DUPLICATE = "duplicate"  # proposed again: the cached evaluation was told
+    STOPPED = "stopped"  # at a rung
+    INFEASIBLE = "infeasible"  # out of memory, diverged
+    FAILED = "failed"  # infrastructure
+
+
+class Score(Frozen):
+    """A value with how sure it is.
+
+    Attributes:
+        value: In the unit of its objective.
+        standard_error: In the same unit; 0 for exact values, None where it is not known (an estimate has an interval).
+        interval: Bounds of the 95 % interval, where one is known that a standard error does not say.
+        num_samples: How many images or windows stand behind it; None for exact values.
+        split: Which images it was read from, if any.
+        kind: How it is known.
+    """
+
+    value: float
+    standard_error: float | None = 0.0
+    interval: tuple[float, float] | None = None
+    num_samples: int | None = None
+    split: Literal["train", "validation", "test"] | None = None
+    kind: ScoreKind = "exact"
+
+
+class Costs(Frozen):
+    """What is exact without data or device, for one image.
+
+    Attributes:
+        params: Count of trainable numbers.
+        macs: Fused multiply-adds of convolutions, linear layers, matrix products and attention.
+        activation_memory_bytes: fp32 bytes of all leaf modules' outputs for one image.
+    """
+
+    params: Annotated[int, Field(ge=0)]
+    macs: Annotated[int, Field(ge=0)]
+    activation_memory_bytes: Annotated[int, Field(ge=0)]
+
+    @property
+    def flops(self) -> int:
+        """FLOPs = 2 x MACs."""
+        return 2 * self.macs
+
+    def __add__(self, other: "Costs") -> "Costs":
+        """Return the sum of two parts of one network."""
+        return Costs(
+            params=self.params + other.params,
+            macs=self.macs + other.macs,
+            activation_memory_bytes=self.activation_memory_bytes + other.activation_memory_bytes,
+        )
+
+
+class Key(Frozen):
+    """What decides a result; equal keys have equal digests."""
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the key."""
+        return canonical_digest(self.model_dump(mode="json"))
+
+
+class ProfileKey(Key):
+    """What decides the joules of a network: (architecture, deployment, device)."""
+
+    architecture: str
+    deployment: Deployment
+    device: str
+
+
+class TrainingKey(Key):
+    """What decides the weights of a network: (architecture, data and split, recipe, resolution, seed, start)."""
+
+    architecture: str
+    data: str
+    recipe: str
+    resolution: int
+    seed: int
+    start: str = "scratch"
+
+
+class Latency(Frozen):
+    """Seconds per batch of a deployed network, by wall clock."""
+
+    median_s: float
+    p95_s: float
+    standard_error_s: float
+    num_iterations: int
+    batch: int
+
+
+class EnergyProfile(Frozen):
+    """Joules per image of one candidate on one device, with interval and provenance."""
+
+    version: Literal[1] = RECORD_VERSION
+    key: ProfileKey
+    quantity: Literal["energy_per_image"] = "energy_per_image"
+    energy: Joules
+    latency: Latency | None = None
+    runner: str
+    status: Literal["ok", "ci_unmet", "unstable", "thermal_unsettled", "invalid"] = "ok"
+    reasons: tuple[str, ...] = ()
+    started: datetime
+    ended: datetime
+
+
+class EpochRecord(Frozen):
+    """One epoch of a training as it was seen."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    duration_s: float
+
+
+class Training(Frozen):
+    """One architecture trained on one data set with one recipe, seed and start.
+
+    Attributes:
+        accuracy: On the validation split, a fraction.
+        validation_predictions: The class predicted for each validation image, in the order of the split.
+        energy: Joules of the training; None where they are not known.
+        weights_file: Relative to the run folder; None where weights were not kept.
+    """
+
+    version: Literal[1] = RECORD_VERSION
+    key: TrainingKey
+    accuracy: Score
+    curve: tuple[EpochRecord, ...]
+    num_train_images: int
+    images_seen: int
+    validation_predictions: tuple[int, ...]
+    energy: Joules | None
+    weights_file: str | None
+    device: str
+    duration_s: float
+    started: datetime
+    ended: datetime
+
+
+class Evaluation(Frozen):
+    """The record that joins costs, profile and training of one candidate; one file each in a run folder.
+
+    Attributes:
+        violations: By constraint, (value - bound) / |bound|: above 0 is broken. `trainable` is 1 for infeasible ones.
+        reason: Why the outcome is not `evaluated`, in one line; empty otherwise.
+    """
+
+    version: Literal[1] = RECORD_VERSION
+    trial: int
+    candidate: Candidate
+    problem: Problem
+    outcome: Outcome
+    reason: str = ""
+    costs: Costs
+    profile: EnergyProfile | None = None
+    training: Training | None = None
+    violations: dict[str, float] = {}
+    worker: str = ""
+    started: datetime
+    ended: datetime
+
+    @property
+    def digest(self) -> str:
+        """The digest of the candidate."""
+        return self.candidate.digest
+
+    @property
+    def is_feasible(self) -> bool:
+        """Whether it was evaluated and breaks no constraint."""
+        return self.outcome is Outcome.EVALUATED and all(value <= 0 for value in self.violations.values())

@@ -1,0 +1,198 @@
+"""A run folder: where each thing that a run leaves behind lies, and how it is written so that no death corrupts it.
+
+Files are written beside their place and renamed. One driver at a time owns a folder, through a lock that dies with it.
+What the files say is decided by `records` and `events`; how they are read together by `analysis.run`.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ecoNAS.errors import RunFolderError
+from ecoNAS.events import EventLog
+from ecoNAS.records import Evaluation, now
+
+PACKAGES = ("econas", "optuna", "torch", "timm", "fvcore", "ray", "nvidia-ml-py", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The paths of one run."""
+
+    path: Path
+
+    @property
+    def experiment(self) -> Path:
+        """The experiment, resolved, exactly as run."""
+        return self.path / "experiment.yaml"
+
+    @property
+    def search_space(self) -> Path:
+        """The search space, exactly as run."""
+        return self.path / "search_space.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, machine, commit, seed."""
+        return self.path / "environment.json"
+
+    @property
+    def split(self) -> Path:
+        """Which images were for training, validation and test."""
+        return self.path / "split.json"
+
+    @property
+    def study(self) -> Path:
+        """The Optuna storage."""
+        return self.path / "study.db"
+
+    @property
+    def events(self) -> EventLog:
+        """Everything that happened."""
+        return EventLog(self.path / "events.jsonl")
+
+    @property
+    def front_table(self) -> Path:
+        """The front as CSV."""
+        return self.path / "front.csv"
+
+    @property
+    def report(self) -> Path:
+        """The browser report."""
+        return self.path / "report.html"
+
+    def weights(self, digest: str) -> Path:
+        """The weights of a candidate."""
+        return self.path / "weights" / f"{digest}.safetensors"
+
+    def log(self, trial: int) -> Path:
+        """What went wrong with a trial, with the traceback."""
+        return self.path / "logs" / f"{trial}.log"
+
+    def create(self) -> None:
+        """Make the folder and its parts."""
+        try:
+            for part in ("evaluations", "weights", "logs"):
+                (self.path / part).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(f"run folder {self.path} cannot be made: {error.strerror}") from None
+
+    def check(self) -> None:
+        """Raise RunFolderError unless this is a run folder."""
+        if not self.path.is_dir():
+            raise RunFolderError(f"{self.path}: no such run folder; `econas search` makes one and prints its name")
+        if not self.experiment.exists() or not self.events.path.exists():
+            raise RunFolderError(f"{self.path} is not a run folder: it holds no experiment.yaml and events.jsonl")
+
+    def write_evaluation(self, evaluation: Evaluation) -> None:
+        """Write the record of one candidate, whole or not at all."""
+        write_atomically(self._evaluation(evaluation.digest), evaluation.model_dump_json(indent=1).encode())
+
+    def evaluation(self, digest: str) -> Evaluation | None:
+        """Return the record of a candidate, or None."""
+        path = self._evaluation(digest)
+        return _read_evaluation(path) if path.exists() else None
+
+    def evaluations(self) -> dict[str, Evaluation]:
+        """Return all records by digest."""
+        return {path.stem: _read_evaluation(path) for path in sorted((self.path / "evaluations").glob("*.json"))}
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Own the folder as its only driver until the block ends or the process dies.
+
+        Raises:
+            RunFolderError: if another process owns it.
+        """
+        with (self.path / "run.lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                owner = file.read().strip() or "unknown"
+                raise RunFolderError(
+                    f"run folder {self.path} is in use by process {owner}; wait for it, or give another --run-dir"
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def _evaluation(self, digest: str) -> Path:
+        return self.path / "evaluations" / f"{digest}.json"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` so that a reader sees the old file or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunFolderError(
+            f"{path} cannot be written: {error.strerror}; free space and go on with --resume"
+        ) from None
+
+
+def describe_environment(seed: int) -> str:
+    """Return versions, machine, commit and seed of this process as JSON."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    facts = {
+        "version": 1,
+        "time": now().isoformat(),
+        "seed": seed,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cpus": os.cpu_count(),
+        "packages": versions,
+        "git_commit": _git_commit(),
+    }
+    return json.dumps(facts, indent=2) + "\n"
+
+
+def _read_evaluation(path: Path) -> Evaluation:
+    try:
+        return Evaluation.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise RunFolderError(f"{path}: not an evaluation of this version: {error.errors()[0]['msg']}") from None
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _git_commit() -> str | None:
+    here = Path(__file__).parent
+    try:
+        result = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None

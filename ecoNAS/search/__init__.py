@@ -1,0 +1,1 @@
+"""Many candidates: samplers, study, and the loop between them."""

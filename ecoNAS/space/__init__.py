@@ -1,0 +1,1 @@
+"""What may be decided: choices, rules and the search space that a YAML file describes."""

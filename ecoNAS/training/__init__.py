@@ -1,0 +1,1 @@
+"""One training: optimiser, schedule, epochs, metrics."""
