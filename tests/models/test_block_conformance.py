@@ -1,0 +1,70 @@
+"""What every kind of block has to keep; a new kind adds a row to `networks.EXAMPLE_SPECS`."""
+
+import pytest
+import torch
+from networks import EXAMPLE_SPECS
+from torch import nn
+
+from ecoNAS.architecture import BLOCK_SPECS, BlockSpec
+from ecoNAS.models.registry import BLOCKS, block
+
+KINDS = sorted(BLOCKS)
+
+
+def built(spec: BlockSpec, in_width: int, width: int, stride: int) -> nn.Module:
+    torch.manual_seed(0)
+    return block(spec, in_width, width, stride).build()
+
+
+def test_every_spec_has_its_block_and_its_row() -> None:
+    assert set(BLOCKS) == set(BLOCK_SPECS) == set(EXAMPLE_SPECS)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("in_width", "width"), [(8, 8), (8, 20), (33, 12)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_width_and_size_change_as_asked_for_at_every_size(kind: str, in_width: int, width: int, stride: int) -> None:
+    module = built(EXAMPLE_SPECS[kind], in_width, width, stride).eval()
+
+    for size in (1, 2, 3, 7, 8):
+        halved = (size + 1) // 2 if stride == 2 else size
+        assert module(torch.randn(2, in_width, size, size)).shape == (2, width, halved, halved)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_weight_learns(kind: str) -> None:
+    module = built(EXAMPLE_SPECS[kind], 8, 12, 2)
+    module(torch.randn(4, 8, 8, 8)).square().mean().backward()
+
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fresh_block_is_not_nearly_the_identity(kind: str) -> None:
+    module = built(EXAMPLE_SPECS[kind], 8, 8, 1)
+    x = torch.randn(4, 8, 8, 8)
+
+    assert (module(x) - x).norm() / x.norm() > 0.1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_positions_matter(kind: str) -> None:
+    """A block that treats positions alike would give a moved image the moved answer everywhere, borders included."""
+    module = built(EXAMPLE_SPECS[kind], 8, 8, 1).eval()
+    x = torch.randn(1, 8, 6, 6)
+
+    assert not torch.allclose(module(x.flip(-1)), module(x).flip(-1), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_constructors_are_hashable_and_importable_by_their_source(kind: str) -> None:
+    constructor = block(EXAMPLE_SPECS[kind], 8, 12, 2)
+
+    assert hash(constructor) == hash(block(EXAMPLE_SPECS[kind], 8, 12, 2))
+    namespace = {target.__name__: target for target in constructor.targets()} | {"nn": nn}
+    rebuilt = eval(constructor.source(), namespace)
+    shapes = {name: value.shape for name, value in constructor.build().state_dict().items()}
+    assert {name: value.shape for name, value in rebuilt.state_dict().items()} == shapes
