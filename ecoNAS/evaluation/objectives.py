@@ -1,7 +1,7 @@
 """Objectives: named scores or costs that are read from an evaluation, with direction, unit and how each is known.
 
-An objective is read, never computed during training: a finished search can be scored again without retraining. A new one
-is a function from an evaluation to a score and a row in `OBJECTIVES`.
+An objective is read, never computed during training: a finished search can be scored again without retraining. A new
+one is a function from an evaluation to a score and a row in `OBJECTIVES`.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from typing import Literal
 from ecoNAS.config import ExperimentConfig
 from ecoNAS.errors import unknown_name
 from ecoNAS.joules import Joules
-from ecoNAS.records import Evaluation, Score
+from ecoNAS.records import Costs, Evaluation, Score
 
 Direction = Literal["maximize", "minimize"]
 Known = Literal["exact", "measurable", "after_training"]
@@ -44,7 +44,8 @@ class Objective:
 def _energy_score(energy: Joules | None) -> Score | None:
     if energy is None:
         return None
-    # The half-width of a 95 % interval is 1.96 standard errors; an estimate's interval is a factor and says no such thing.
+    # The half-width of a 95 % interval is 1.96 standard errors; an estimate's interval is a factor and says nothing of
+    # that kind.
     error = (energy.high_j - energy.low_j) / 2 / 1.96 if energy.kind != "estimated" else None
     return Score(value=energy.value_j, standard_error=error, interval=(energy.low_j, energy.high_j), kind=energy.kind)
 
@@ -80,24 +81,38 @@ def _latency(evaluation: Evaluation, _: float) -> Score | None:
 
 
 def _rows() -> list[Objective]:
+    runs = "joules to run one image"
+    lifetime = "joules to train once and to run `energy.lifetime_images` images"
     return [
-        Objective("accuracy", "maximize", "", "after_training", "fraction of validation images read right", _accuracy),
-        Objective("energy_per_image", "minimize", "J", "measurable", "joules to run one image", _energy_per_image, True),
-        Objective("training_energy", "minimize", "J", "after_training", "joules to train once", _training_energy, True),
+        Objective("accuracy", "maximize", "", "after_training", "share of validation images read right", _accuracy),
+        Objective("energy_per_image", "minimize", "J", "measurable", runs, _energy_per_image, is_energy=True),
         Objective(
-            "lifetime_energy", "minimize", "J", "after_training",
-            "joules to train once and run `energy.lifetime_images` images", _lifetime_energy, True,
-        ),  # fmt: skip
+            "training_energy",
+            "minimize",
+            "J",
+            "after_training",
+            "joules to train once",
+            _training_energy,
+            is_energy=True,
+        ),
+        Objective("lifetime_energy", "minimize", "J", "after_training", lifetime, _lifetime_energy, is_energy=True),
         Objective("latency", "minimize", "s", "measurable", "median seconds per batch of the deployment", _latency),
-        Objective("macs", "minimize", "", "exact", "multiply-adds per image",
-                  lambda e, _: Score(value=e.costs.macs)),  # fmt: skip
-        Objective("flops", "minimize", "", "exact", "2 x MACs per image",
-                  lambda e, _: Score(value=e.costs.flops)),  # fmt: skip
-        Objective("params", "minimize", "", "exact", "trainable numbers",
-                  lambda e, _: Score(value=e.costs.params)),  # fmt: skip
-        Objective("activation_memory", "minimize", "B", "exact", "fp32 bytes of all layer outputs for one image",
-                  lambda e, _: Score(value=e.costs.activation_memory_bytes)),  # fmt: skip
-    ]  # fmt: skip
+        _cost("macs", "", "multiply-adds per image", lambda costs: costs.macs),
+        _cost("flops", "", "2 x MACs per image", lambda costs: costs.flops),
+        _cost("params", "", "trainable numbers", lambda costs: costs.params),
+        _cost(
+            "activation_memory",
+            "B",
+            "fp32 bytes of all layer outputs for one image",
+            lambda costs: costs.activation_memory_bytes,
+        ),
+    ]
+
+
+def _cost(name: str, unit: str, meaning: str, read: Callable[[Costs], int]) -> Objective:
+    return Objective(
+        name, "minimize", unit, "exact", meaning, lambda evaluation, _: Score(value=read(evaluation.costs))
+    )
 
 
 OBJECTIVES: dict[str, Objective] = {objective.name: objective for objective in _rows()}

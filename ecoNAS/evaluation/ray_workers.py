@@ -1,0 +1,138 @@
+"""Ray actors that run evaluations in parallel, reused from candidate to candidate.
+
+Importing torch and timm costs seconds, hence actors and not tasks. An actor is replaced after a crash, after an
+out-of-memory kill, and after a set number of candidates (so that a slow leak cannot grow without end). Ray core only.
+"""
+
+import logging
+import os
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, Self
+
+import ray
+from ray.exceptions import OutOfMemoryError, RayActorError
+
+from ecoNAS.evaluation.workers import Finished, ResultT, TaskT
+
+logger = logging.getLogger(__name__)
+
+
+class _Actor:
+    """What runs inside a worker process."""
+
+    def __init__(self, run: Callable[[Any], Any]) -> None:  # Any: Ray's handles are not typed
+        self._run = run
+
+    def run(self, task: Any) -> tuple[Any, str]:
+        """Return (result, "") or (None, traceback)."""
+        try:
+            return self._run(task), ""
+        except Exception:  # a bug that one candidate shows must not end the worker: it is recorded as failed
+            return None, traceback.format_exc()
+
+
+@dataclass(slots=True)
+class _Worker:
+    """An actor and how many tasks it has been given."""
+
+    actor: Any  # Ray's handles are not typed
+    num_tasks: int = 0
+
+
+class RayWorkers(Generic[TaskT, ResultT]):
+    """Runs tasks in `count` actors with `cpus` CPUs each; a context manager that starts and ends Ray."""
+
+    def __init__(
+        self,
+        run: Callable[[TaskT], ResultT],
+        count: int,
+        cpus: int = 1,
+        gpus: float = 0.0,
+        tasks_per_worker: int = 200,
+    ) -> None:
+        """Start Ray, if it is not running, and the actors.
+
+        Args:
+            run: What a worker does with a task; importable by name.
+            count: Number of actors.
+            cpus: CPUs, and threads, of each.
+            gpus: Share of a GPU of each.
+            tasks_per_worker: After so many, an actor is replaced.
+        """
+        self._run, self._cpus, self._gpus, self._tasks_per_worker = run, cpus, gpus, tasks_per_worker
+        self.capacity = count
+        self._owns_ray = not ray.is_initialized()
+        if self._owns_ray:
+            _start_ray(count * cpus)
+        self._idle: deque[_Worker] = deque(self._new_worker() for _ in range(count))
+        self._waiting: deque[TaskT] = deque()
+        self._running: dict[Any, tuple[_Worker, TaskT]] = {}  # by Ray's object reference
+
+    def submit(self, task: TaskT) -> None:
+        """Hand a task to an idle actor, or queue it."""
+        self._waiting.append(task)
+        self._feed()
+
+    def next_finished(self, timeout_s: float) -> Finished[TaskT, ResultT] | None:
+        """Wait for any actor; one that died is replaced and its task comes back as lost."""
+        if not self._running:
+            return None
+        done, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
+        if not done:
+            return None
+        worker, task = self._running.pop(done[0])
+        try:
+            result, error = ray.get(done[0])
+        except (RayActorError, OutOfMemoryError) as loss:  # Ray's out-of-memory error is not an actor error
+            logger.warning("a worker died: %s", loss)
+            self._replace(worker)
+            finished: Finished[TaskT, ResultT] = Finished(task, None, error=str(loss), is_lost=True)
+        else:
+            finished = Finished(task, result, error=error)
+            if worker.num_tasks >= self._tasks_per_worker:
+                self._replace(worker)
+            else:
+                self._idle.append(worker)
+        self._feed()
+        return finished
+
+    def close(self) -> None:
+        """Kill the actors, and Ray if it was started here."""
+        for worker in [*self._idle, *(worker for worker, _ in self._running.values())]:
+            ray.kill(worker.actor)
+        self._idle.clear()
+        self._running.clear()
+        self._waiting.clear()
+        if self._owns_ray:
+            ray.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _new_worker(self) -> _Worker:
+        actor = ray.remote(_Actor).options(num_cpus=self._cpus, num_gpus=self._gpus, max_restarts=0)
+        return _Worker(actor.remote(self._run))
+
+    def _replace(self, worker: _Worker) -> None:
+        ray.kill(worker.actor)
+        self._idle.append(self._new_worker())
+
+    def _feed(self) -> None:
+        while self._idle and self._waiting:
+            worker, task = self._idle.popleft(), self._waiting.popleft()
+            worker.num_tasks += 1
+            self._running[worker.actor.run.remote(task)] = (worker, task)
+
+
+def _start_ray(num_cpus: int) -> None:
+    # Both are read when Ray starts: no usage report is sent, and no notice about it is printed.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray.init(num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
