@@ -1,0 +1,211 @@
+"""The story of a run: own the folder, take up what is there, search, write what came out."""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import optuna
+from sqlalchemy.exc import SQLAlchemyError
+
+from ecoNAS.analysis.report import write_report
+from ecoNAS.analysis.run import load_run
+from ecoNAS.analysis.tables import write_front_csv
+from ecoNAS.architecture import Architecture, Candidate
+from ecoNAS.costs.screen import GateTally
+from ecoNAS.data.datasets import DataSet
+from ecoNAS.errors import RunFolderError
+from ecoNAS.evaluation.evaluate import EvaluationTask, evaluate
+from ecoNAS.evaluation.ray_workers import RayWorkers
+from ecoNAS.evaluation.workers import InProcessWorkers
+from ecoNAS.events import Event, RunEnded, RunStarted
+from ecoNAS.experiment.resume import check_unchanged, write_config
+from ecoNAS.experiment.setup import Setup
+from ecoNAS.export.formats import DataCard
+from ecoNAS.records import Evaluation
+from ecoNAS.run_folder import RunFolder, describe_environment, write_atomically
+from ecoNAS.search.loop import Parts, SearchLoop
+from ecoNAS.search.memory import Memory
+from ecoNAS.search.samplers import SAMPLERS, CandidateSampler
+from ecoNAS.search.storage import open_study
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """What a caller wants to hear of while a search runs.
+
+    Attributes:
+        on_event: Called after each event was written.
+        on_stopping: Called when a first Ctrl-C was taken, with the number of candidates under way.
+    """
+
+    on_event: Callable[[Event], None] = lambda event: None
+    on_stopping: Callable[[int], None] = lambda num_running: None
+
+
+def run_search(setup: Setup, folder: RunFolder, *, resume: bool, watcher: Watcher | None = None) -> RunEnded:
+    """Search, and leave behind a complete run folder.
+
+    Args:
+        setup: The experiment.
+        folder: Where the run lives.
+        resume: Whether it goes on with what lies there.
+        watcher: Who is told of progress.
+
+    Returns:
+        Why the search ended.
+
+    Raises:
+        RunFolderError: if the folder is in use, cannot be written, or belongs to another experiment.
+        KeyboardInterrupt: on a second Ctrl-C; the folder can be resumed.
+    """
+    watcher = watcher or Watcher()
+    if not resume:
+        folder.create()
+    with folder.locked():
+        if resume:
+            check_unchanged(setup.config, folder)
+            folder.events.repair()
+        write_config(setup.config, folder)
+        if not resume:
+            write_atomically(folder.environment, describe_environment(setup.config.search.seed).encode())
+            write_atomically(folder.split, setup.data.split.model_dump_json(indent=1).encode())
+            write_atomically(folder.data, _data_card(setup.data).model_dump_json(indent=1).encode())
+        try:
+            ended = _search(setup, folder, resume, watcher)
+        except (OSError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            raise RunFolderError(
+                f"run folder {folder.path} cannot be written ({' '.join(str(error).split())[:120]}); "
+                "mend that and go on with --resume"
+            ) from error
+        write_outputs(folder)
+        return ended
+
+
+def write_outputs(folder: RunFolder) -> None:
+    """Write front.csv and report.html from what is there so far, and drop weights that are not to be kept."""
+    run = load_run(folder.path)
+    write_front_csv(run)
+    write_report(run)
+    if run.config.keep_weights == "front":
+        kept = {trial.digest for trial in run.front_trials()}
+        for path in (folder.path / "weights").glob("*.safetensors"):
+            if path.stem not in kept:
+                path.unlink()
+
+
+def evaluate_architecture(setup: Setup, architecture: Architecture) -> Evaluation:
+    """Evaluate one architecture in this process, without a search and without a run folder."""
+    candidate = Candidate(architecture=architecture, deployment=setup.config.deployment)
+    architecture.check()
+    return evaluate(setup.task(0, candidate, setup.space.costs(candidate), None))
+
+
+def _search(setup: Setup, folder: RunFolder, resume: bool, watcher: Watcher) -> RunEnded:
+    config, memory = setup.config, Memory()
+    known = sum(1 for event in folder.events if event.type == "trial_ended")
+    proposer = SAMPLERS[config.search.sampler](setup.space, config.search.seed, config.search.trials, known)
+    sampler = CandidateSampler(setup.space, proposer, memory.__contains__)
+    names, directions = setup.objectives.names, setup.objectives.directions
+    study = open_study(config.search.storage or folder.study, names, directions, sampler)
+    started = RunStarted(
+        resumed=resume, trials=config.search.trials, sampler=config.search.sampler, energy=config.energy.meter
+    )
+    folder.events.append(started)
+    watcher.on_event(started)
+    interrupt = _Interrupt(watcher)
+    with _workers(setup, interrupt) as workers:
+        loop = SearchLoop(
+            Parts(
+                space=setup.space,
+                study=study,
+                workers=workers,
+                folder=folder,
+                memory=memory,
+                tally=GateTally(setup.constraints),
+                screen=setup.screen,
+                make_task=lambda number, candidate, found: setup.task(number, candidate, found.costs, folder.path),
+                values=setup.objectives.values,
+                names=names,
+                directions=directions,
+                bounds={item.name: item.bound for item in setup.constraints},
+                trials=config.search.trials,
+                on_event=watcher.on_event,
+                on_tick=_Reporter(folder, config.report.every_s),
+            )
+        )
+        with interrupt.heeded_by(loop):
+            loop.restore()
+            return loop.run()
+
+
+def _workers(
+    setup: Setup, interrupt: "_Interrupt"
+) -> AbstractContextManager[InProcessWorkers[EvaluationTask, Evaluation] | RayWorkers[EvaluationTask, Evaluation]]:
+    config = setup.config.workers
+    if config.kind == "in_process":
+        return InProcessWorkers(lambda task: evaluate(task, interrupt.check))
+    gpus = setup.num_gpus / setup.num_workers if setup.device == "cuda" else 0.0
+    return RayWorkers(evaluate, setup.num_workers, config.cpus_per_trial, gpus, config.candidates_per_worker)
+
+
+def _data_card(data: DataSet) -> DataCard:
+    scale = data.normalisation
+    return DataCard(name=data.name, class_names=data.class_names, mean=scale.mean, std=scale.std)
+
+
+class _Reporter:
+    """Rewrites the outputs every so many seconds, when it is called."""
+
+    def __init__(self, folder: RunFolder, every_s: float) -> None:
+        self._folder, self._every_s = folder, every_s
+        self._next_s = time.monotonic() + every_s
+
+    def __call__(self) -> None:
+        if time.monotonic() >= self._next_s:
+            write_outputs(self._folder)
+            self._next_s = time.monotonic() + self._every_s
+
+
+class _Interrupt:
+    """On a first Ctrl-C or SIGTERM lets the candidates under way finish; on a second one gives them up.
+
+    The handler only notes the signal: an exception raised from it could surface anywhere, even in a library's clean-up.
+    """
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._loop: SearchLoop | None = None
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if candidates under way are to be given up."""
+        if self._loop is not None and self._loop.is_abandoning:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def heeded_by(self, loop: SearchLoop) -> Iterator[None]:
+        """Stop `loop` on signals until the block ends."""
+        self._loop = loop
+        if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+            yield
+            return
+        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        assert self._loop is not None
+        if self._loop.is_stopping:
+            self._loop.abandon()
+        else:
+            self._loop.stop()
+            self._watcher.on_stopping(self._loop.num_running)

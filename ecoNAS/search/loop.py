@@ -1,0 +1,321 @@
+"""The search loop: ask, canonicalise, deduplicate, screen, evaluate, tell.
+
+It knows candidates by the space protocol, evaluation by the workers' protocol, and nothing of networks. Everything
+that happens is an event before it is told to the study, and every evaluation is a file before it is an event; so
+whatever the driver dies of, `restore` finds what is missing and goes on.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import optuna
+from optuna.trial import Trial
+
+from ecoNAS.costs.screen import GateTally, Screening
+from ecoNAS.evaluation.workers import Finished, Workers
+from ecoNAS.events import Event, RunEnded, TrialEnded, TrialProposed, TrialStarted, WorkerLost
+from ecoNAS.records import Evaluation, Outcome
+from ecoNAS.run_folder import RunFolder
+from ecoNAS.search.memory import Memory, Seen
+from ecoNAS.search.scale import NUM_FIRST, fix_scale
+from ecoNAS.search.storage import is_whole, orphans, tell
+from ecoNAS.space.protocol import Space
+
+logger = logging.getLogger(__name__)
+
+MAX_REFUSED_IN_A_ROW = 1000
+MAX_DUPLICATES_IN_A_ROW = 10
+MAX_FAILED_IN_A_ROW = 5
+MAX_ATTEMPTS = 2
+POLL_S = 0.5
+
+StopReason = Literal["trials", "exhausted", "interrupted", "nothing_passes", "failing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a loop is made of.
+
+    Attributes:
+        space: What may be proposed.
+        screen: The gate.
+        make_task: (trial number, candidate, screening) to the task of a worker.
+        values: The objectives' values of an evaluation, in the order of `names`, or None.
+        bounds: The user's bounds on objectives, for the scale of the hypervolume.
+        on_event: Called after each event was written.
+        on_tick: Called at least every half second or so, between events.
+    """
+
+    space: Space[Any]  # Any: whatever the space holds
+    study: optuna.Study
+    workers: Workers[Any, Evaluation]
+    folder: RunFolder
+    memory: Memory
+    tally: GateTally
+    screen: Callable[[Any], Screening]
+    make_task: Callable[[int, Any, Screening], Any]
+    values: Callable[[Evaluation], tuple[float, ...] | None]
+    names: tuple[str, ...]
+    directions: tuple[str, ...]
+    bounds: dict[str, float]
+    trials: int
+    on_event: Callable[[Event], None] = lambda event: None
+    on_tick: Callable[[], None] = lambda: None
+
+
+@dataclass(slots=True)
+class _Running:
+    trial: Trial
+    candidate: Any
+    screening: Screening
+    task: Any
+    attempt: int = 1
+
+
+@dataclass(slots=True)
+class SearchLoop:
+    """One search, from its first or its next trial to its end."""
+
+    parts: Parts
+    is_stopping: bool = False
+    is_abandoning: bool = False
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    _running: dict[int, _Running] = field(default_factory=dict)
+    _in_a_row: Counter[Outcome] = field(default_factory=Counter)
+    _evaluated: list[tuple[float, ...]] = field(default_factory=list)
+    _has_scale: bool = False
+
+    @property
+    def num_counted(self) -> int:
+        """Candidates that count towards the trials asked for: evaluated and stopped ones."""
+        return self.outcomes[Outcome.EVALUATED] + self.outcomes[Outcome.STOPPED]
+
+    @property
+    def num_running(self) -> int:
+        """Candidates under way."""
+        return len(self._running)
+
+    def stop(self) -> None:
+        """Ask for no more candidates; those under way are finished."""
+        self.is_stopping = True
+
+    def abandon(self) -> None:
+        """Give up the candidates under way as well; `run` raises KeyboardInterrupt soon."""
+        self.is_abandoning = True
+
+    def restore(self) -> None:
+        """Take up a study that an earlier driver left: remember what ended, and go on with what did not."""
+        parts, ended = self.parts, dict[int, TrialEnded]()
+        evaluations = parts.folder.evaluations()
+        for event in parts.folder.events:
+            if isinstance(event, TrialEnded):
+                ended[event.trial] = event
+                self._note(event, evaluations.get(event.digest))
+            self._has_scale |= event.type == "scale_fixed"
+        for trial in orphans(parts.study):
+            event_or_none = ended.get(trial.number)
+            if not is_whole(trial, list(parts.space.choices)):
+                parts.study.tell(trial, state=optuna.trial.TrialState.FAIL)  # nothing was ever made of it
+            elif event_or_none is not None:
+                self._tell(trial, event_or_none)
+            else:
+                candidate = parts.space.sample(trial)
+                evaluation = evaluations.get(candidate.digest)
+                if evaluation is not None and evaluation.trial == trial.number:
+                    self._end_evaluated(trial, evaluation)
+                else:
+                    self._consider(trial, candidate)
+        self._in_a_row.clear()  # what ended an earlier session may have been mended since
+
+    def run(self) -> RunEnded:
+        """Search until the trials asked for are evaluated, or nothing more can be had; return why it ended.
+
+        Raises:
+            KeyboardInterrupt: after `abandon`.
+        """
+        while True:
+            reason = self._reason_to_stop()
+            while reason is None and self._has_room():
+                self._propose()
+                reason = self._reason_to_stop()
+                self.parts.on_tick()
+            if not self._running:
+                break
+            finished = self.parts.workers.next_finished(POLL_S)
+            if self.is_abandoning:
+                raise KeyboardInterrupt
+            if finished is not None:
+                self._settle(finished)
+            self.parts.on_tick()
+        self._fix_scale(at_least=1)
+        assert reason is not None
+        ended = RunEnded(reason=reason, detail=self._detail(reason))
+        self._log(ended)
+        return ended
+
+    def _has_room(self) -> bool:
+        under_way = len(self._running)
+        return under_way < self.parts.workers.capacity and self.num_counted + under_way < self.parts.trials
+
+    def _reason_to_stop(self) -> StopReason | None:
+        if self.num_counted >= self.parts.trials:
+            return "trials"
+        if self.is_stopping:
+            return "interrupted"
+        if self._in_a_row[Outcome.REFUSED] >= MAX_REFUSED_IN_A_ROW:
+            return "nothing_passes"
+        if self._in_a_row[Outcome.DUPLICATE] >= MAX_DUPLICATES_IN_A_ROW:
+            return "exhausted"
+        if self._in_a_row[Outcome.FAILED] >= MAX_FAILED_IN_A_ROW:
+            return "failing"
+        return None
+
+    def _detail(self, reason: StopReason) -> str:
+        if reason == "nothing_passes":
+            return self.parts.tally.explain()
+        if reason == "exhausted":
+            return f"the last {MAX_DUPLICATES_IN_A_ROW} proposals were all known; the space may hold nothing new"
+        if reason == "failing":
+            return f"{MAX_FAILED_IN_A_ROW} candidates in a row failed; see {self.parts.folder.path / 'logs'}"
+        return ""
+
+    def _propose(self) -> None:
+        trial = self.parts.study.ask()
+        self._consider(trial, self.parts.space.sample(trial))
+
+    def _consider(self, trial: Trial, candidate: Any) -> None:
+        """Send a proposed candidate on its way, or end its trial here."""
+        parts, digest = self.parts, candidate.digest
+        self._log(TrialProposed(trial=trial.number, digest=digest, parameters=parts.space.parameters(candidate)))
+        seen = parts.memory.get(digest)
+        if seen is not None:
+            self._end(trial, _ended(trial, digest, Outcome.DUPLICATE, duplicate_of=seen.trial))
+            return
+        if not parts.space.is_valid(candidate):
+            reason = "breaks a rule of the search space"
+            self._end(trial, _ended(trial, digest, Outcome.REFUSED, reason, {"valid": 1.0}))
+            return
+        screening = parts.screen(candidate)
+        parts.tally.add(screening)
+        if not screening.passes:
+            self._end(trial, _ended(trial, digest, Outcome.REFUSED, screening.reason, screening.violations))
+            return
+        parts.memory.note(digest, Seen(trial.number))
+        task = parts.make_task(trial.number, candidate, screening)
+        self._running[trial.number] = _Running(trial, candidate, screening, task)
+        self._submit(trial.number)
+
+    def _submit(self, number: int) -> None:
+        running = self._running[number]
+        self._log(TrialStarted(trial=number, digest=running.candidate.digest, attempt=running.attempt))
+        self.parts.workers.submit(running.task)
+
+    def _settle(self, finished: Finished[Any, Evaluation]) -> None:
+        """Take in what a worker returned."""
+        running = self._running[finished.task.trial]
+        number = running.trial.number
+        if finished.is_lost:
+            self._log(WorkerLost(trial=number, reason=_first_line(finished.error)))
+            if running.attempt < MAX_ATTEMPTS:
+                running.attempt += 1
+                self._submit(number)
+                return
+        del self._running[number]
+        if finished.result is not None:
+            self.parts.folder.write_evaluation(finished.result)
+            self._end_evaluated(running.trial, finished.result)
+            return
+        log = self.parts.folder.log(number)
+        log.write_text(finished.error + "\n", encoding="utf-8")
+        reason = f"{_last_line(finished.error)} (see {log.relative_to(self.parts.folder.path)})"
+        self._end(running.trial, _ended(running.trial, running.candidate.digest, Outcome.FAILED, reason))
+
+    def _end_evaluated(self, trial: Trial, evaluation: Evaluation) -> None:
+        """End a trial whose evaluation is on disk."""
+        training = evaluation.training
+        event = TrialEnded(
+            trial=trial.number,
+            digest=evaluation.digest,
+            outcome=evaluation.outcome,
+            reason=evaluation.reason,
+            violations=evaluation.violations,
+            duration_s=(evaluation.ended - evaluation.started).total_seconds(),
+            training_s=training.duration_s if training else 0.0,
+            training_energy=training.energy if training else None,
+        )
+        self._end(trial, event, evaluation)
+        self._fix_scale(at_least=NUM_FIRST)
+
+    def _end(self, trial: Trial, event: TrialEnded, evaluation: Evaluation | None = None) -> None:
+        """Write that a trial ended, remember it, and tell the study."""
+        self._log(event)
+        self._note(event, evaluation)
+        self._tell(trial, event)
+
+    def _note(self, event: TrialEnded, evaluation: Evaluation | None) -> None:
+        """Count an ended trial, and remember its candidate if it is the first of its digest."""
+        self.outcomes[event.outcome] += 1
+        row = self._in_a_row[event.outcome]
+        self._in_a_row = Counter({event.outcome: row + 1})
+        if event.outcome in (Outcome.DUPLICATE, Outcome.FAILED):
+            if event.outcome is Outcome.FAILED:
+                self.parts.memory.note(event.digest, Seen(event.trial, event.outcome))
+            return
+        is_evaluated = evaluation is not None and event.outcome is Outcome.EVALUATED
+        values = self.parts.values(evaluation) if evaluation is not None and is_evaluated else None
+        if values is not None:
+            self._evaluated.append(values)
+        self.parts.memory.note(event.digest, Seen(event.trial, event.outcome, values, event.violations))
+
+    def _tell(self, trial: Trial, event: TrialEnded) -> None:
+        seen = self.parts.memory.get(event.digest) or Seen(event.trial)
+        is_failed = event.outcome is Outcome.FAILED
+        tell(
+            self.parts.study,
+            trial,
+            event.outcome,
+            event.digest,
+            values=None if is_failed else seen.values,
+            violations=seen.violations,
+            is_trainable=seen.outcome is not Outcome.INFEASIBLE,
+            duplicate_of=event.duplicate_of,
+        )
+
+    def _fix_scale(self, at_least: int) -> None:
+        """Fix the scale of the hypervolume, once, from the first evaluated candidates."""
+        if self._has_scale or len(self._evaluated) < at_least:
+            return
+        parts = self.parts
+        self._log(fix_scale(self._evaluated[:NUM_FIRST], parts.names, parts.directions, parts.bounds))
+        self._has_scale = True
+
+    def _log(self, event: Event) -> None:
+        self.parts.folder.events.append(event)
+        self.parts.on_event(event)
+
+
+def _ended(
+    trial: Trial,
+    digest: str,
+    outcome: Outcome,
+    reason: str = "",
+    violations: dict[str, float] | None = None,
+    *,
+    duplicate_of: int | None = None,
+) -> TrialEnded:
+    """Return the end of a trial that no training belongs to."""
+    number, broken = trial.number, violations or {}
+    return TrialEnded(
+        trial=number, digest=digest, outcome=outcome, reason=reason, violations=broken, duplicate_of=duplicate_of
+    )
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0][:300]
+
+
+def _last_line(text: str) -> str:
+    return text.strip().rpartition("\n")[2][:300]

@@ -1,0 +1,177 @@
+"""Real processes, really killed: whatever dies, no finished candidate is lost or repeated, and the count ends right."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+from optuna.trial import TrialState
+
+from ecoNAS import load_run
+from ecoNAS.events import TrialEnded, TrialStarted, WorkerLost
+from ecoNAS.records import Outcome
+from ecoNAS.run_folder import RunFolder
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 120.0
+
+pytestmark = pytest.mark.slow
+
+
+def start(folder: Path, *more: str, epochs: int = 12, trials: int = 10) -> subprocess.Popen[str]:
+    """Start `econas search` in a process group of its own, as a terminal would."""
+    values = [f"training.epochs={epochs}", f"search.trials={trials}", "report.every_s=2", *more]
+    options = [word for value in values for word in (("--set", value) if "=" in value else (value,))]
+    command = [
+        sys.executable,
+        "-m",
+        "ecoNAS",
+        "search",
+        str(ROOT / "experiments" / "smoke.yaml"),
+        "--run-dir",
+        str(folder),
+    ]
+    return subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def ended(folder: Path) -> list[TrialEnded]:
+    return [event for event in RunFolder(folder).events if isinstance(event, TrialEnded)]
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.02)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
+    out, err = process.communicate(timeout=PATIENCE_S)
+    return out, err
+
+
+def check_whole(folder: Path, trials: int) -> None:
+    run = load_run(folder)
+    evaluated = [event.digest for event in ended(folder) if event.outcome is Outcome.EVALUATED]
+    assert len(evaluated) == len(set(evaluated)) == trials
+    assert run.counts["evaluated"] == trials
+    study = optuna.load_study(study_name="econas", storage=f"sqlite:///{folder / 'study.db'}")
+    assert len(study.get_trials(states=(TrialState.COMPLETE,))) == trials
+    assert not study.get_trials(states=(TrialState.RUNNING,))
+    assert (folder / "report.html").exists()
+    assert (folder / "front.csv").exists()
+
+
+def test_a_driver_killed_in_mid_search_is_resumed_without_loss_or_repetition(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    for at_least in (3, 6):
+        process = start(folder, *(["--resume"] if at_least > 3 else []))
+        wait_for(lambda: len(ended(folder)) >= at_least, process)  # noqa: B023  called within the turn
+        process.send_signal(signal.SIGKILL)
+        finish(process)
+    before = {event.trial: event.digest for event in ended(folder)}
+    assert 6 <= len(before) < 10
+    records = {path.name: path.stat().st_mtime_ns for path in (folder / "evaluations").glob("*.json")}
+    process = start(folder, "--resume")
+    _, err = finish(process)
+    assert process.returncode == 0, err
+    check_whole(folder, trials=10)
+    assert {event.trial: event.digest for event in ended(folder) if event.trial in before} == before
+    assert all((folder / "evaluations" / name).stat().st_mtime_ns == stamp for name, stamp in records.items())
+
+
+def test_a_killed_driver_leaves_no_ray_worker_behind_and_is_resumed(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(folder, "workers.kind=ray", "workers.count=2")
+    wait_for(lambda: len(ended(folder)) >= 3, process)
+    workers = [child for child in psutil.Process(process.pid).children(recursive=True) if "_Actor" in child.name()]
+    assert len(workers) == 2
+    process.send_signal(signal.SIGKILL)
+    finish(process)
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
+    process = start(folder, "--resume", "workers.kind=ray", "workers.count=2")
+    _, err = finish(process)
+    assert process.returncode == 0, err
+    check_whole(folder, trials=10)
+
+
+def test_a_killed_ray_worker_is_replaced_and_its_candidate_run_again(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(folder, "workers.kind=ray", "workers.count=2", epochs=30)
+    wait_for(lambda: len(ended(folder)) >= 2, process)
+
+    def busy_workers() -> list[psutil.Process]:
+        children = psutil.Process(process.pid).children(recursive=True)
+        return [child for child in children if "ray::_Actor.run" in " ".join(child.cmdline())]
+
+    wait_for(lambda: len(busy_workers()) == 2, process)
+    os.kill(busy_workers()[0].pid, signal.SIGKILL)
+    _, err = finish(process)
+    assert process.returncode == 0, err
+    assert "a worker died" in err
+    check_whole(folder, trials=10)
+    (lost,) = [event for event in RunFolder(folder).events if isinstance(event, WorkerLost)]
+    attempts = Counter(event.trial for event in RunFolder(folder).events if isinstance(event, TrialStarted))
+    assert attempts[lost.trial] == 2
+    outcome = next(event.outcome for event in ended(folder) if event.trial == lost.trial)
+    assert outcome is Outcome.EVALUATED
+
+
+@pytest.mark.parametrize("kind", ["in_process", "ray"])
+def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "run"
+    process = start(folder, f"workers.kind={kind}")
+    wait_for(lambda: len(ended(folder)) >= 2, process)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal signals the whole group
+    _, err = finish(process)
+    assert process.returncode == 130, err
+    assert "candidates under way" in err
+    assert "--resume" in err.strip().splitlines()[-1]
+    assert "Traceback" not in err
+    assert 2 <= len(ended(folder)) < 10
+    run = load_run(folder)
+    assert run.counts["evaluated"] == len(ended(folder))
+    assert (folder / "report.html").exists()
+    process = start(folder, "--resume", f"workers.kind={kind}")
+    _, err = finish(process)
+    assert process.returncode == 0, err
+    check_whole(folder, trials=10)
+
+
+def test_a_second_ctrl_c_gives_up_at_once_and_loses_only_what_was_under_way(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(folder, epochs=12)
+    wait_for(lambda: len(ended(folder)) >= 2, process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, err = finish(process)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "--resume" in err.strip().splitlines()[-1]
+    process = start(folder, "--resume")
+    _, err = finish(process)
+    assert process.returncode == 0, err
+    check_whole(folder, trials=10)
+
+
+def test_a_larger_budget_goes_on_where_a_finished_search_ended(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    finish(start(folder, epochs=1, trials=3))
+    first = [event.digest for event in ended(folder)]
+    process = start(folder, "--resume", epochs=1, trials=6)
+    _, err = finish(process)
+    assert process.returncode == 0, err
+    check_whole(folder, trials=6)
+    assert [event.digest for event in ended(folder)][: len(first)] == first

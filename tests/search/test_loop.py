@@ -1,0 +1,282 @@
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from search_bench import Bench, FakeTask, fake_evaluation
+
+from ecoNAS.events import Event, ScaleFixed, TrialEnded, TrialProposed
+from ecoNAS.records import Evaluation, Outcome
+
+
+def ended(bench: Bench) -> list[TrialEnded]:
+    return [event for event in bench.folder.events if isinstance(event, TrialEnded)]
+
+
+def outcomes(bench: Bench, outcome: Outcome) -> list[TrialEnded]:
+    return [event for event in ended(bench) if event.outcome is outcome]
+
+
+@pytest.mark.parametrize("sampler", ["random", "nsga2", "tpe", "auto"])
+def test_a_search_evaluates_exactly_the_trials_asked_for_and_none_twice(bench: Bench, sampler: str) -> None:
+    bench.sampler, bench.trials = sampler, 25
+    assert bench.loop().run().reason == "trials"
+    assert len(bench.evaluated) == len(set(bench.evaluated)) == 25
+    assert len(bench.folder.evaluations()) == 25
+    complete = bench.study().get_trials(states=(TrialState.COMPLETE,))
+    assert len(complete) == 25
+
+
+def test_optuna_holds_the_values_of_every_evaluation(bench: Bench) -> None:
+    bench.loop().run()
+    evaluations = bench.folder.evaluations()
+    for trial in bench.study().get_trials(states=(TrialState.COMPLETE,)):
+        evaluation = evaluations[trial.user_attrs["digest"]]
+        assert evaluation.training is not None
+        assert trial.values == [evaluation.training.accuracy.value, evaluation.costs.params]
+
+
+def test_refused_candidates_are_pruned_with_every_constraint_set_and_do_not_count(bench: Bench) -> None:
+    bench.bounds = ("params <= 600", "macs <= 10k")
+    bench.loop().run()
+    refused = outcomes(bench, Outcome.REFUSED)
+    assert refused
+    assert len(outcomes(bench, Outcome.EVALUATED)) == bench.trials
+    by_number = {trial.number: trial for trial in bench.study().get_trials()}
+    for event in refused:
+        trial = by_number[event.trial]
+        assert trial.state is TrialState.PRUNED
+        stored = {
+            key.partition(":")[2]: value for key, value in trial.system_attrs.items() if key.startswith("constraints:")
+        }
+        assert stored == {**event.violations, "trainable": 0.0}
+        assert max(event.violations.values()) > 0
+    assert not set(bench.evaluated) & {event.digest for event in refused}
+
+
+def test_infeasible_candidates_are_pruned_as_not_trainable_and_do_not_count(bench: Bench) -> None:
+    numbers = itertools.count()
+
+    def run(task: FakeTask) -> Evaluation:
+        is_bad = next(numbers) % 3 == 0
+        return fake_evaluation(task, Outcome.INFEASIBLE if is_bad else Outcome.EVALUATED)
+
+    bench.run = run
+    bench.loop().run()
+    assert len(outcomes(bench, Outcome.EVALUATED)) == bench.trials
+    by_number = {trial.number: trial for trial in bench.study().get_trials()}
+    for event in outcomes(bench, Outcome.INFEASIBLE):
+        trial = by_number[event.trial]
+        assert trial.state is TrialState.PRUNED
+        assert trial.system_attrs["constraints:trainable"] == 1.0
+
+
+def test_an_exception_is_a_failure_with_a_log_and_the_search_goes_on(bench: Bench) -> None:
+    numbers = itertools.count()
+
+    def run(task: FakeTask) -> Evaluation:
+        if next(numbers) == 2:
+            raise RuntimeError("the disk fell out")
+        return fake_evaluation(task)
+
+    bench.run = run
+    assert bench.loop().run().reason == "trials"
+    (failed,) = outcomes(bench, Outcome.FAILED)
+    assert failed.reason == f"RuntimeError: the disk fell out (see logs/{failed.trial}.log)"
+    assert "Traceback" in bench.folder.log(failed.trial).read_text()
+    assert bench.study().get_trials()[failed.trial].state is TrialState.FAIL
+
+
+def test_a_search_in_which_everything_fails_ends_soon(bench: Bench) -> None:
+    def run(task: FakeTask) -> Evaluation:
+        raise RuntimeError("nothing works")
+
+    bench.run = run
+    end = bench.loop().run()
+    assert end.reason == "failing"
+    assert len(bench.evaluated) == 5
+    assert "logs" in end.detail
+
+
+def test_a_space_that_is_used_up_ends_the_search_with_everything_evaluated_once(bench: Bench) -> None:
+    bench.space_name, bench.trials = "smoke", 1000
+    assert bench.loop().run().reason == "exhausted"
+    assert len(bench.evaluated) == len(set(bench.evaluated))
+    assert len(bench.evaluated) >= 24  # 48 parameter sets and a few more draws than that reach most networks
+    duplicates = outcomes(bench, Outcome.DUPLICATE)
+    assert len(duplicates) >= 10
+    trials = bench.study().get_trials()
+    for event in duplicates:
+        assert event.duplicate_of is not None
+        trial = trials[event.trial]
+        assert trial.user_attrs["duplicate_of"] == event.duplicate_of
+        assert trial.values == trials[event.duplicate_of].values
+
+
+def test_a_gate_that_nothing_passes_ends_the_search_and_names_the_tightest_bound(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ecoNAS.search.loop.MAX_REFUSED_IN_A_ROW", 30)
+    bench.bounds = ("params <= 10",)
+    end = bench.loop().run()
+    assert end.reason == "nothing_passes"
+    assert "tightest bound is 'params <= 10'" in end.detail
+    assert not bench.evaluated
+
+
+def test_the_scale_is_fixed_once_from_the_first_twenty_evaluations(bench: Bench) -> None:
+    bench.trials = 30
+    bench.loop().run()
+    events = list(bench.folder.events)
+    scales = [index for index, event in enumerate(events) if isinstance(event, ScaleFixed)]
+    assert len(scales) == 1
+    before = [event for event in events[: scales[0]] if isinstance(event, TrialEnded)]
+    assert len(before) == 20
+    params = [bench.folder.evaluations()[event.digest].costs.params for event in before]
+    scale = events[scales[0]]
+    assert isinstance(scale, ScaleFixed)
+    assert scale.objectives["params"] == (min(params), max(params))
+    ideal, nadir = scale.objectives["accuracy"]
+    assert ideal > nadir
+
+
+def test_a_stopped_search_finishes_what_is_under_way_and_can_go_on(bench: Bench) -> None:
+    loop = bench.loop()
+    calls = itertools.count()
+
+    def run(task: FakeTask) -> Evaluation:
+        if next(calls) == 3:
+            loop.stop()
+        return fake_evaluation(task)
+
+    bench.run = run
+    assert loop.run().reason == "interrupted"
+    assert len(bench.evaluated) == 4
+    again = bench.loop()
+    again.restore()
+    assert again.run().reason == "trials"
+    assert len(bench.evaluated) == len(set(bench.evaluated)) == bench.trials
+
+
+class _Death(BaseException):
+    """Stands for kill -9: nothing after it runs."""
+
+
+def die_at(bench: Bench, target: str, call: int, monkeypatch: pytest.MonkeyPatch, *, after: bool) -> None:
+    """Run a search whose driver dies at the `call`-th use of a function that the loop calls."""
+    home, _, name = target.rpartition(".")
+    real: Callable[..., Any] = getattr(__import__(home, fromlist=[name]), name)
+    calls = itertools.count(1)
+
+    def deadly(*args: object, **kwargs: object) -> object:
+        is_last = next(calls) == call
+        if is_last and not after:
+            raise _Death
+        result = real(*args, **kwargs)
+        if is_last:
+            raise _Death
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target, deadly)
+        with pytest.raises(_Death):
+            bench.loop().run()
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("call", [1, 4, 9])
+@pytest.mark.parametrize("bounds", [(), ("params <= 700",)])
+def test_death_around_telling_loses_and_repeats_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, call: int, after: bool, bounds: tuple[str, ...]
+) -> None:
+    bench.bounds = bounds
+    die_at(bench, "ecoNAS.search.loop.tell", call, monkeypatch, after=after)
+    check_resumed(bench)
+
+
+@pytest.mark.parametrize("call", [1, 5])
+def test_death_between_evaluation_file_and_event_loses_and_repeats_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    real = type(bench.folder).write_evaluation
+    calls = itertools.count(1)
+
+    def deadly(folder: object, evaluation: Evaluation) -> None:
+        real(bench.folder, evaluation)
+        if next(calls) == call:
+            raise _Death
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(bench.folder), "write_evaluation", deadly)
+        with pytest.raises(_Death):
+            bench.loop().run()
+    check_resumed(bench)
+
+
+def test_death_in_training_runs_that_candidate_again_under_its_trial(bench: Bench) -> None:
+    def run(task: FakeTask) -> Evaluation:
+        if task.trial == 3:
+            raise _Death
+        return fake_evaluation(task)
+
+    bench.run = run
+    with pytest.raises(_Death):
+        bench.loop().run()
+    interrupted = bench.evaluated.pop()
+    bench.run = fake_evaluation
+    check_resumed(bench)
+    assert bench.folder.evaluations()[interrupted].trial == 3
+
+
+def test_death_while_parameters_are_stored_leaves_a_failed_trial_and_no_candidate(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = optuna.trial.Trial.suggest_categorical
+    calls = itertools.count(1)
+
+    def deadly(trial: optuna.trial.Trial, name: str, choices: Any) -> Any:
+        if next(calls) == 50:
+            raise _Death
+        return real(trial, name, choices)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.trial.Trial, "suggest_categorical", deadly)
+        with pytest.raises(_Death):
+            bench.loop().run()
+    check_resumed(bench)
+    assert len(bench.study().get_trials(states=(TrialState.FAIL,))) == 1
+
+
+def check_resumed(bench: Bench) -> None:
+    again = bench.loop()
+    again.restore()
+    assert again.run().reason == "trials"
+    assert len(bench.evaluated) == len(set(bench.evaluated)) == bench.trials
+    assert len(bench.study().get_trials(states=(TrialState.COMPLETE,))) == bench.trials
+    assert not bench.study().get_trials(states=(TrialState.RUNNING,))
+    assert len({event.trial for event in ended(bench)}) == len(ended(bench))
+
+
+def test_a_resumed_random_search_proposes_what_it_would_have_proposed(bench: Bench, tmp_path: Any) -> None:
+    whole = Bench(type(bench.folder)(tmp_path / "whole"), trials=12)
+    whole.folder.create()
+    whole.loop().run()
+    bench.trials = 5
+    bench.loop().run()
+    bench.trials = 12
+    again = bench.loop()
+    again.restore()
+    again.run()
+    assert bench.evaluated == whole.evaluated
+
+
+def test_every_trial_has_its_parameters_in_the_events(bench: Bench) -> None:
+    bench.loop().run()
+    proposed: list[Event] = [event for event in bench.folder.events if isinstance(event, TrialProposed)]
+    assert len(proposed) == len(bench.study().get_trials())
+    trials = bench.study().get_trials()
+    for event in proposed:
+        assert isinstance(event, TrialProposed)
+        assert set(event.parameters) == set(trials[event.trial].params)
