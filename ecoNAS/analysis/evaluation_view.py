@@ -1,0 +1,91 @@
+"""An evaluation for the terminal: scores with intervals, costs, training, constraints, and the network drawn."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ecoNAS.analysis.drawing import draw
+from ecoNAS.analysis.quantities import describe_deployment, format_duration, format_interval, format_score, title
+from ecoNAS.evaluation.objectives import OBJECTIVES, Objectives
+from ecoNAS.records import Evaluation, Score, Training
+
+_BARS = "▁▂▃▄▅▆▇█"
+_NAME_WIDTH = 28  # of "energy_per_image (estimated)", so that the values of all sections stand in one column
+
+
+def evaluation_view(evaluation: Evaluation, objectives: Objectives) -> list[RenderableType]:
+    """Return everything that a record holds, in parts that read well at 80 columns."""
+    scores = {name: row.read(evaluation, objectives.lifetime_images) for name, row in OBJECTIVES.items()}
+    held = {name: score for name, score in scores.items() if score is not None}
+    rows = {name: _score_row(name, score, objectives.lifetime_images) for name, score in held.items()}
+    named = [rows[name] for name in objectives.names if name in rows]
+    parts = section("objectives, with 95 % intervals", named)
+    parts += section("also known", [row for name, row in rows.items() if name not in objectives.names])
+    if evaluation.training:
+        parts += section("training", _training_rows(evaluation.training))
+    parts += constraints_section(evaluation.violations)
+    drawing = draw(evaluation.candidate.architecture, evaluation.problem)
+    parts += [Text(), Text("architecture", style="bold"), Text(drawing, no_wrap=True)]
+    how = describe_deployment(evaluation.candidate.deployment, evaluation.problem.resolution)
+    return [*parts, Text(f"runs as: {how}", style="dim")]
+
+
+def constraints_section(violations: Mapping[str, float]) -> list[RenderableType]:
+    """Return which constraints are kept and which are broken, and by how much."""
+    return section("constraints", [(name, _kept(name, value)) for name, value in violations.items()])
+
+
+def section(name: str, rows: Sequence[tuple[str, ...]]) -> list[RenderableType]:
+    """Return rows below a heading, after an empty line; nothing for no rows."""
+    if not rows:
+        return []
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column()
+    grid.add_column(min_width=_NAME_WIDTH)
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in ("", *row)))
+    return [Text(), Text(name, style="bold"), grid]
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return one bar a value, from the least to the greatest."""
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    return "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in values)
+
+
+def _score_row(name: str, score: Score, lifetime_images: float) -> tuple[str, str, str]:
+    objective = OBJECTIVES[name]
+    images = f"{lifetime_images:g} images" if name == "lifetime_energy" else ""
+    facts = [format_interval(score, objective.unit), _origin(score), images]
+    value = format_score(score, objective.unit)
+    return title(objective, score.kind), value, ", ".join(fact for fact in facts if fact)
+
+
+def _origin(score: Score) -> str:
+    if score.split is not None:
+        return f"{score.split} n={score.num_samples}" if score.num_samples else score.split
+    return "exact" if score.kind == "exact" else ""
+
+
+def _training_rows(training: Training) -> list[tuple[str, str]]:
+    curve = [epoch.validation_accuracy for epoch in training.curve]
+    rows = []
+    if curve:
+        rows.append(("accuracy by epoch", f"{curve[0]:.3f} {sparkline(curve)} {curve[-1]:.3f}"))
+        losses = [epoch.train_loss for epoch in training.curve]
+        rows.append(("training loss by epoch", f"{losses[0]:.3f} {sparkline(losses)} {losses[-1]:.3f}"))
+    rows.append(("took", f"{format_duration(training.duration_s)} on {training.device}, {len(curve)} epochs"))
+    rows.append(("images", f"{training.num_train_images} to train on, {training.images_seen} seen"))
+    rows.append(("start, seed", f"{training.key.start}, {training.key.seed}"))
+    rows.append(("weights", f"kept in {Path(training.weights_file).parent}/" if training.weights_file else "not kept"))
+    return rows
+
+
+def _kept(name: str, violation: float) -> str:
+    if not set(name) & set("<>="):  # `trainable`, `valid`: a claim, not a bound with a distance
+        return "no" if violation > 0 else "yes"
+    return f"broken by {violation:.1%}" if violation > 0 else f"kept, {-violation:.1%} to spare"

@@ -1,0 +1,72 @@
+"""What a search shows while it runs: a bar where there is a terminal, one line a trial where there is none."""
+
+import sys
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from ecoNAS.events import Event
+from ecoNAS.records import Outcome
+
+COUNTED = (Outcome.EVALUATED, Outcome.STOPPED)
+
+
+class Progress:
+    """Follows the events of a search; a context manager that owns the bar."""
+
+    def __init__(self, trials: int, headline: str) -> None:
+        """Prepare for `trials` counted trials; `headline` is shown once the run folder is taken."""
+        self._headline = headline
+        self._console = Console(file=sys.stderr, soft_wrap=True, highlight=False)
+        self._is_live = self._console.is_terminal
+        self._trials = trials
+        self._outcomes: Counter[Outcome] = Counter()
+        self._bar = Bar(
+            TextColumn("trials"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("elapsed,"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=self._console,
+            disable=not self._is_live,
+        )
+        self._task = self._bar.add_task("starting workers", total=trials)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def on_event(self, event: Event) -> None:
+        """Take in one event of the search."""
+        if event.type == "run_started":
+            self._console.print(self._headline)
+        elif event.type == "trial_ended":
+            self._outcomes[event.outcome] += 1
+            done = sum(self._outcomes[outcome] for outcome in COUNTED)
+            self._bar.update(self._task, completed=done, description=self._describe())
+            if event.outcome in (Outcome.FAILED, Outcome.INFEASIBLE):
+                self._console.print(f"trial {event.trial} {event.outcome}: {event.reason}")
+            elif event.outcome in COUNTED and not self._is_live:
+                self._console.print(
+                    f"trial {event.trial} {event.outcome} in {event.duration_s:.1f} s ({done}/{self._trials})"
+                )
+        elif event.type == "worker_lost":
+            self._console.print(f"a worker died with trial {event.trial} and was replaced: {event.reason}")
+
+    def on_stopping(self, num_running: int) -> None:
+        """Say that a first Ctrl-C was taken."""
+        self._console.print(f"finishing {num_running} candidates under way; press Ctrl-C again to give them up")
+
+    def _describe(self) -> str:
+        others = [f"{count} {outcome}" for outcome, count in self._outcomes.items() if outcome not in COUNTED]
+        return f"({', '.join(others)})" if others else ""
