@@ -1,3 +1,61 @@
-"""ecoNAS."""
+"""ecoNAS: energy-aware neural architecture search.
 
-__version__ = "0.1.0"
+Searches hybrid convolution/attention networks for several objectives at once (accuracy, FLOPs, parameters, joules) and
+hands back a Pareto front of architectures that can be deployed. The names below are the face of the package; those that
+need torch are loaded when they are first used.
+"""
+
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ecoNAS.analysis.run import Run, load_run
+    from ecoNAS.architecture import Architecture, Candidate, Deployment, Problem
+    from ecoNAS.config import ExperimentConfig
+    from ecoNAS.errors import EcoNASError
+    from ecoNAS.experiment.run import run_search
+    from ecoNAS.experiment.setup import prepare
+    from ecoNAS.models.network import build_network
+    from ecoNAS.space.search_space import SearchSpace
+
+__version__ = metadata.version("econas")
+
+__all__ = [
+    "Architecture",
+    "Candidate",
+    "Deployment",
+    "EcoNASError",
+    "ExperimentConfig",
+    "Problem",
+    "Run",
+    "SearchSpace",
+    "build_network",
+    "load_run",
+    "prepare",
+    "run_search",
+]
+
+_HOMES = {
+    "Architecture": "ecoNAS.architecture",
+    "Candidate": "ecoNAS.architecture",
+    "Deployment": "ecoNAS.architecture",
+    "EcoNASError": "ecoNAS.errors",
+    "ExperimentConfig": "ecoNAS.config",
+    "Problem": "ecoNAS.architecture",
+    "Run": "ecoNAS.analysis.run",
+    "SearchSpace": "ecoNAS.space.search_space",
+    "build_network": "ecoNAS.models.network",
+    "load_run": "ecoNAS.analysis.run",
+    "prepare": "ecoNAS.experiment.setup",
+    "run_search": "ecoNAS.experiment.run",
+}
+
+
+def __getattr__(name: str) -> Any:  # Any: the face holds classes and functions
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ecoNAS' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

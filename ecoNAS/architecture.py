@@ -6,24 +6,33 @@ Nothing here knows torch: an architecture travels as JSON through workers, stora
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
 
 from ecoNAS.errors import ArchitectureError, unknown_name
+from ecoNAS.validation import in_one_line
 
 ARCHITECTURE_VERSION: Final = 1
 
 Width = Annotated[int, Field(ge=1, le=8192)]
-OddKernel = Annotated[int, Field(ge=1, le=31, multiple_of=1)]
+OddKernel = Annotated[int, Field(ge=1, le=31)]
 
 
 class Frozen(BaseModel):
     """The base of everything that crosses a file or a process: immutable, unknown fields refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # Any: pydantic's own
+        """Return a copy with other fields; what was computed from the old ones, such as a digest, does not go along."""
+        copy = super().model_copy(update=update, deep=deep)
+        for name in set(copy.__dict__) - set(type(self).model_fields):
+            del copy.__dict__[name]
+        return copy
 
 
 def canonical_digest(value: object) -> str:
@@ -108,7 +117,7 @@ def parse_block(value: object) -> BlockSpec:
     """Return the block spec that a mapping with a `kind` describes.
 
     Raises:
-        ArchitectureError: if the kind is unknown.
+        ArchitectureError: if the kind is unknown or a choice of it is missing or wrong.
     """
     if isinstance(value, BlockSpec):
         return value
@@ -116,7 +125,11 @@ def parse_block(value: object) -> BlockSpec:
         raise ArchitectureError(f"a block is a mapping with a 'kind', got {value!r}")
     if value["kind"] not in BLOCK_SPECS:
         raise ArchitectureError(unknown_name("block kind", value["kind"], BLOCK_SPECS))
-    return BLOCK_SPECS[value["kind"]].model_validate(value)
+    spec = BLOCK_SPECS[value["kind"]]
+    try:
+        return spec.model_validate(value)
+    except ValidationError as error:
+        raise ArchitectureError(f"{value['kind']}: {in_one_line(error, spec, value)}") from None
 
 
 class StemSpec(Frozen):
@@ -201,9 +214,7 @@ class Architecture(Frozen):
         try:
             architecture = cls.model_validate_json(text)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ArchitectureError(f"not an architecture: {where + ': ' if where else ''}{first['msg']}") from None
+            raise ArchitectureError(f"not an architecture: {in_one_line(error, cls)}") from None
         architecture.check()
         return architecture
 

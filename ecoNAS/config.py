@@ -1,18 +1,19 @@
 """The experiment file as frozen values, its sections in the order in which a user writes them.
 
-Everything that a single section can know is checked here, once. Names that plug-ins define (objectives, samplers, meters,
-data sets) are checked where the plug-ins live, through `ExperimentConfig.error`, so that nothing here imports torch.
+Everything that a single section can know is checked here, once. Names that plug-ins define (objectives, samplers,
+meters, data sets) are checked where the plug-ins live, through `ExperimentConfig.error`: nothing here imports torch.
 """
 
 import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from ecoNAS.architecture import Deployment, Frozen, canonical_digest
 from ecoNAS.errors import ConfigError
-from ecoNAS.yaml_file import KeyPath, YamlFile, read_yaml
+from ecoNAS.validation import KeyPath, shorten
+from ecoNAS.yaml_file import YamlFile, read_yaml
 
 CONFIG_VERSION: Final = 1
 
@@ -25,6 +26,14 @@ class SplitConfig(Frozen):
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
     test: Fraction = 0.2
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _leaves_images_to_train_on(self) -> "SplitConfig":
+        if self.validation + self.test >= 1:
+            raise ValueError(
+                f"validation {self.validation} and test {self.test} leave no image to train on; keep their sum below 1"
+            )
+        return self
 
 
 class DataConfig(Frozen):
@@ -48,6 +57,7 @@ class SearchConfig(Frozen):
     trials: Annotated[int, Field(ge=1)] = 40
     sampler: str = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
+    storage: str | None = Field(None, description="an Optuna storage URL; None: study.db in the run folder")
 
 
 class TrainingConfig(Frozen):
@@ -131,7 +141,7 @@ class ExperimentConfig(Frozen):
         """
         file = read_yaml(path)
         for key, value in (overrides or {}).items():
-            _set(file.data, key.split("."), value)
+            _set(file, tuple(key.split(".")), value)
         config = file.validate(cls)
         data = config.data
         if data.path is not None:
@@ -152,7 +162,11 @@ def available_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _set(data: dict[str, Any], keys: list[str], value: Any) -> None:  # Any: YAML values
-    for key in keys[:-1]:
-        data = data.setdefault(key, {})
-    data[keys[-1]] = value
+def _set(file: YamlFile, keys: tuple[str, ...], value: Any) -> None:  # Any: YAML values
+    section = file.data
+    for place, key in enumerate(keys[:-1], start=1):
+        inner = section.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise file.error(keys[:place], f"must be keys with values, got {shorten(inner)}")
+        section = inner
+    section[keys[-1]] = value

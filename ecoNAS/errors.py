@@ -1,10 +1,11 @@
 """The errors that a user can act on.
 
-Every mistake of a user raises a child of `EcoNASError`; the command line prints it as one line and exits with 2. Bugs of
-our own raise anything else. What was given, which rule it breaks and what would work belongs into the message.
+Every mistake of a user raises a child of `EcoNASError`; the command line prints it as one line and exits with 2. Bugs
+of our own raise anything else. What was given, which rule it breaks and what would work belongs into the message.
 """
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -50,3 +51,9 @@ def unknown_name(what: str, given: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
     return f"unknown {what} '{given}'; known: {', '.join(names) or 'none'}{hint}"
+
+
+def why_not_written(error: OSError) -> str:
+    """Return why the system refused to write, with the remedy where a run can go on."""
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"{error.strerror}{'; free space and go on with --resume' if is_full else ''}"

@@ -1,21 +1,23 @@
 """`events.jsonl`: everything that happened in a run, one JSON object a line, append-only.
 
-It is the one source of progress, report and ledger. A line that was torn by a sudden death is recognised, since it is the
-last one and does not end in a newline; it is cut off before the next line is written.
+It is the one source of progress, report and ledger. A line that was torn by a sudden death is recognised, since it is
+the last one and does not end in a newline; readers leave it out, and `repair` cuts it off before a run goes on.
 """
 
 import os
 from collections.abc import Iterator
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ecoNAS.architecture import Frozen
-from ecoNAS.errors import RunFolderError
+from ecoNAS.errors import RunFolderError, why_not_written
 from ecoNAS.joules import Joules
 from ecoNAS.records import Outcome, now
+from ecoNAS.validation import in_one_line
 
 ParameterValue = bool | int | float | str
 
@@ -108,11 +110,17 @@ class EventLog:
         self.path = path
 
     def append(self, event: Event) -> None:
-        """Write one event as one line."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(event.model_dump_json() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Write one event as one line, whole or not at all.
+
+        Raises:
+            RunFolderError: if the disk is full or the file cannot be written.
+        """
+        line = event.model_dump_json().encode() + b"\n"
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                _append(file, line)
+        except OSError as error:
+            raise RunFolderError(f"{self.path} cannot be written: {why_not_written(error)}") from None
 
     def repair(self) -> None:
         """Cut off a last line that a sudden death tore."""
@@ -132,13 +140,26 @@ class EventLog:
         """
         if not self.path.exists():
             return
-        with self.path.open(encoding="utf-8") as file:
+        with self.path.open("rb") as file:  # bytes: a torn line may end within a character
             for number, line in enumerate(file, start=1):
-                if not line.endswith("\n"):
+                if not line.endswith(b"\n"):
                     return
                 try:
                     yield _ADAPTER.validate_json(line)
                 except ValidationError as error:
                     raise RunFolderError(
-                        f"{self.path}:{number}: not an event of this version: {error.errors()[0]['msg']}"
+                        f"{self.path}:{number}: not an event of this version: {in_one_line(error)}; "
+                        "restore the file, or start a new run"
                     ) from None
+
+
+def _append(file: FileIO, line: bytes) -> None:
+    """Write `line` at the end of `file` and wait for the disk; on failure the file is as it was."""
+    end = file.seek(0, os.SEEK_END)
+    try:
+        while line:  # a nearly full disk takes a part and refuses the rest
+            line = line[file.write(line) :]
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(end)
+        raise

@@ -1,9 +1,11 @@
 """Joules that know how they are known: measured, estimated and simulated ones are different types and never mix.
 
 An amount carries its interval and where it comes from. Adding or comparing amounts of different kind, method, scope or
-device raises, so that no sum and no front can join a counter's reading with a guess.
+device raises, so that no sum and no front can join a counter's reading with a guess. Equality stays a question about
+records: amounts of different provenance are simply not equal.
 """
 
+import math
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, model_validator
@@ -32,8 +34,8 @@ class _Joules(Frozen):
             raise ValueError(f"interval {self.low_j} to {self.high_j} J does not hold the value {self.value_j} J")
         return self
 
-    def __add__(self: JoulesT, other: JoulesT) -> JoulesT:
-        """Return the sum; its interval adds the bounds, which is right for shared errors and wide for independent ones."""
+    def __add__(self: JoulesT, other: "_Joules") -> JoulesT:
+        """Return the sum; adding the bounds is right for shared errors and wide for independent ones."""
         self._refuse_to_mix(other)
         return self.model_copy(
             update={
@@ -45,21 +47,31 @@ class _Joules(Frozen):
 
     def __mul__(self: JoulesT, factor: float) -> JoulesT:
         """Return the amount times a number that is not negative, such as a count of images."""
-        if factor < 0:
-            raise ValueError(f"joules times {factor}: the factor must not be negative")
+        if not 0 <= factor < math.inf:
+            raise ValueError(f"joules times {factor}: the factor must be a finite number that is not negative")
         return self.model_copy(
             update={"value_j": self.value_j * factor, "low_j": self.low_j * factor, "high_j": self.high_j * factor}
         )
 
-    def __lt__(self: JoulesT, other: JoulesT) -> bool:
+    def __lt__(self, other: "_Joules") -> bool:
         """Compare values; raises JoulesMixError where the provenance differs."""
         self._refuse_to_mix(other)
         return self.value_j < other.value_j
 
-    def __gt__(self: JoulesT, other: JoulesT) -> bool:
+    def __gt__(self, other: "_Joules") -> bool:
         """Compare values; raises JoulesMixError where the provenance differs."""
         self._refuse_to_mix(other)
         return self.value_j > other.value_j
+
+    def __le__(self, other: "_Joules") -> bool:
+        """Compare values; raises JoulesMixError where the provenance differs."""
+        self._refuse_to_mix(other)
+        return self.value_j <= other.value_j
+
+    def __ge__(self, other: "_Joules") -> bool:
+        """Compare values; raises JoulesMixError where the provenance differs."""
+        self._refuse_to_mix(other)
+        return self.value_j >= other.value_j
 
     def _refuse_to_mix(self, other: object) -> None:
         if not isinstance(other, _Joules):

@@ -11,16 +11,18 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TextIO
 
 from pydantic import ValidationError
 
-from ecoNAS.errors import RunFolderError
+from ecoNAS.errors import RunFolderError, why_not_written
 from ecoNAS.events import EventLog
 from ecoNAS.records import Evaluation, now
+from ecoNAS.validation import in_one_line
 
 PACKAGES = ("econas", "optuna", "torch", "timm", "fvcore", "ray", "nvidia-ml-py", "numpy", "scikit-learn")
 
@@ -50,6 +52,11 @@ class RunFolder:
     def split(self) -> Path:
         """Which images were for training, validation and test."""
         return self.path / "split.json"
+
+    @property
+    def data(self) -> Path:
+        """What the images are: classes and normalisation."""
+        return self.path / "data.json"
 
     @property
     def study(self) -> Path:
@@ -114,19 +121,34 @@ class RunFolder:
         Raises:
             RunFolderError: if another process owns it.
         """
-        with (self.path / "run.lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                owner = file.read().strip() or "unknown"
-                raise RunFolderError(
-                    f"run folder {self.path} is in use by process {owner}; wait for it, or give another --run-dir"
-                ) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+        with self._lock():
             yield
+
+    def _lock(self) -> TextIO:
+        """Return the lock file, locked; closing it, or the end of the process, gives the lock back."""
+        path = self.path / "run.lock"
+        try:
+            file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise RunFolderError(f"{path} cannot be opened: {error.strerror}; check --run-dir") from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            file.close()
+            raise RunFolderError(
+                f"run folder {self.path} is in use by process {owner}; wait for it, or give another --run-dir"
+            ) from None
+        except OSError as error:
+            file.close()
+            raise RunFolderError(
+                f"{path} cannot be locked: {error.strerror}; use a --run-dir on a local disk"
+            ) from None
+        with suppress(OSError):  # on a full disk the lock holds all the same; only its owner goes unnamed
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), str(os.getpid()).encode())
+        return file
 
     def _evaluation(self, digest: str) -> Path:
         return self.path / "evaluations" / f"{digest}.json"
@@ -142,10 +164,10 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise RunFolderError(
-            f"{path} cannot be written: {error.strerror}; free space and go on with --resume"
-        ) from None
+        raise RunFolderError(f"{path} cannot be written: {why_not_written(error)}") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def describe_environment(seed: int) -> str:
@@ -173,8 +195,12 @@ def describe_environment(seed: int) -> str:
 def _read_evaluation(path: Path) -> Evaluation:
     try:
         return Evaluation.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        raise RunFolderError(f"{path}: not an evaluation of this version: {error.errors()[0]['msg']}") from None
+        raise RunFolderError(
+            f"{path}: not an evaluation of this version: {in_one_line(error, Evaluation)}; restore it, or delete it"
+        ) from None
 
 
 def _cpu_name() -> str:
@@ -191,7 +217,7 @@ def _git_commit() -> str | None:
     here = Path(__file__).parent
     try:
         result = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

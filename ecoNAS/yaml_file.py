@@ -1,7 +1,7 @@
 """YAML files read with the line of every key, so that an error can say where it is.
 
-This module decides how a file becomes plain data (environment variables, floats, duplicate keys) and how a rule that
-pydantic found broken becomes one line for the user. What the keys mean is decided by the models that it validates.
+This module decides how a file becomes plain data (environment variables, floats, duplicate keys) and where a mistake
+stands in it. What the keys mean is decided by the models that it validates; how a broken rule reads, by `validation`.
 """
 
 import os
@@ -12,11 +12,10 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
-from ecoNAS.errors import ConfigError, unknown_name
+from ecoNAS.errors import ConfigError
+from ecoNAS.validation import KeyPath, explain, shorten
 
-KeyPath = tuple[str | int, ...]
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
@@ -57,15 +56,15 @@ class YamlFile:
         try:
             return model.model_validate(self.data)
         except ValidationError as error:
-            details = error.errors()
-            more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-            first = details[0]
-            raise self.error(first["loc"], _explain(first, model) + more) from None
+            first, *others = explain(error, model, self.data)
+            more = f" (and {len(others)} more)" if others else ""
+            raise self.error(first.key, first.message + more) from None
 
     def resolve(self, path: str | Path) -> Path:
-        """Return `path` as it is meant: absolute, beside this file, or (where that does not exist) in the current folder."""
+        """Return the absolute path that is meant: beside this file or, where that is missing, in the current folder."""
+        path = Path(path).expanduser()
         beside = (self.path.parent / path).resolve()
-        return beside if beside.exists() else Path(path).resolve()
+        return beside if beside.exists() else path.resolve()
 
 
 def read_yaml(path: str | Path) -> YamlFile:
@@ -75,43 +74,63 @@ def read_yaml(path: str | Path) -> YamlFile:
         ConfigError: if the file is missing, empty, not YAML, holds a key twice, or names an unset variable.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file (looked in {path.parent.resolve()})") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as text: {error}") from None
+    text = _read_text(path)
+    lines: dict[KeyPath, int] = {}
     try:
         node = yaml.compose(text, Loader=_Loader)
+        if node is None:
+            raise ConfigError(f"{path}: the file is empty; it must hold keys such as those in experiments/digits.yaml")
+        _note_lines(node, (), path, lines)
+        data = _Loader("").construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}:{line}: not valid YAML: {_problem(error)}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2026-13-45
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if node is None:
-        raise ConfigError(f"{path}: the file is empty; it must hold keys such as those in experiments/digits.yaml")
-    lines: dict[KeyPath, int] = {}
-    _note_lines(node, (), path, lines)
-    constructor = _Loader("")
-    try:
-        data = constructor.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from None
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}:1: the top level must be keys with values, not {type(data).__name__} {data!r}")
+        raise ConfigError(
+            f"{path}:1: the top level must be keys with values, such as 'name: value', got {shorten(data)}"
+        )
     file = YamlFile(path, data, lines)
     return YamlFile(path, _expand(data, (), file), lines)
 
 
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file (looked in {path.parent.resolve()})") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not text in UTF-8; save it as UTF-8") from None
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    """Return what PyYAML found wrong, with the remedy for the mistake that is made most often."""
+    said = ", ".join(part for part in (error.context, error.problem) if part)
+    return f"{said}; indent with spaces, not with tabs" if "'\\t'" in said else said
+
+
 def _note_lines(node: yaml.Node, key: KeyPath, path: Path, lines: dict[KeyPath, int]) -> None:
+    if len(key) > 100:  # an alias that holds itself has no end
+        raise ConfigError(f"{path}:{node.start_mark.line + 1}: nested too deeply; does an alias hold itself?")
     lines.setdefault(key, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for name, value in node.value:
+            line = name.start_mark.line + 1
+            if not isinstance(name, yaml.ScalarNode):
+                raise ConfigError(f"{path}:{line}: a key must be plain text, not a list or keys with values")
+            if name.tag != "tag:yaml.org,2002:merge":
+                name.tag = "tag:yaml.org,2002:str"  # a key is what was written: YAML 1.1 reads `on` and `1` otherwise
             inner = (*key, name.value)
             if inner in lines:
-                raise ConfigError(f"{path}:{name.start_mark.line + 1}: key '{name.value}' stands twice; keep one")
-            lines[inner] = name.start_mark.line + 1
+                where = ".".join(map(str, key))
+                raise ConfigError(
+                    f"{path}:{line}: {where + ': ' if where else ''}key '{name.value}' stands twice "
+                    f"(first on line {lines[inner]}); keep one"
+                )
+            lines[inner] = line
             _note_lines(value, inner, path, lines)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
@@ -135,40 +154,3 @@ def _expand(value: Any, key: KeyPath, file: YamlFile) -> Any:  # Any: YAML holds
         return found
 
     return _VARIABLE.sub(replace, value)
-
-
-def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    """Turn one pydantic error into `rule, got value`."""
-    loc = detail["loc"]
-    if detail["type"] == "extra_forbidden":
-        return unknown_name("key", str(loc[-1]), _fields_at(model, loc[:-1]))
-    if detail["type"] == "missing":
-        return "this key is required and missing"
-    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ").rstrip(".")
-    given = detail["input"]
-    if detail["type"] == "value_error":
-        return message
-    return f"must be {message[0].lower() + message[1:]}, got {type(given).__name__} {given!r}"
-
-
-def _fields_at(model: type[BaseModel], loc: KeyPath) -> list[str]:
-    """Return the field names of the nested model that `loc` leads to."""
-    for part in loc:
-        field = model.model_fields.get(str(part))
-        if field is None:
-            break
-        inner = _model_in(field.annotation)
-        if inner is None:
-            break
-        model = inner
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:  # Any: a type annotation has no common type
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _model_in(argument)
-        if found is not None:
-            return found
-    return None

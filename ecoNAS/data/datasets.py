@@ -97,7 +97,10 @@ def _stamp(config: DataConfig) -> tuple[int, int] | None:
 def _load(config: DataConfig, _: tuple[int, int] | None) -> DataSet:
     source = open_source(config)
     names = source.class_names
-    split = make_split(source.labels("train"), source.num_images, config.split, names, _where(config))
+    try:
+        split = make_split(source.labels("train"), source.num_images, config.split, names)
+    except DataError as error:
+        raise DataError(f"{_where(config)}: {error}") from None
     train = _read(source, split.train, config)
     _, height, width, channels = train.images.shape
     if height != width:

@@ -43,9 +43,7 @@ class DataSplit(Frozen):
     test: Share | None
 
 
-def make_split(
-    labels: Ints, brought: Mapping[Part, int], config: SplitConfig, class_names: Sequence[str], where: str
-) -> DataSplit:
+def make_split(labels: Ints, brought: Mapping[Part, int], config: SplitConfig, class_names: Sequence[str]) -> DataSplit:
     """Decide the splits of a data set.
 
     Args:
@@ -53,7 +51,6 @@ def make_split(
         brought: The parts that the data set brings, with their sizes.
         config: Shares of the training part that missing splits take, and the seed.
         class_names: Names of the classes, for messages.
-        where: The data set, for messages.
 
     Raises:
         DataError: if the shares leave nothing, or a class is too small to be in each split.
@@ -67,12 +64,12 @@ def make_split(
     taken: dict[Part, Share] = {}
     for part, share in shares.items():
         count = round(share * len(labels))
-        _check_share(part, count, len(left), len(class_names), where)
-        _check_classes(labels, left, 2, shares, class_names, where)
+        _check_share(part, count, len(left), len(class_names))
+        _check_classes(labels, left, 2, shares, class_names)
         seed = derive_seed(config.seed, "split", part) % 2**32  # scikit-learn takes 32 bits
         left, chosen = train_test_split(left, test_size=count, stratify=labels[left], random_state=seed)
         taken[part] = _share_of_train(chosen)
-    _check_classes(labels, left, 1, shares, class_names, where)
+    _check_classes(labels, left, 1, shares, class_names)
     if taken:
         taken["train"] = _share_of_train(left)
     whole = {part: Share(part=part, num_images=size) for part, size in brought.items()}
@@ -94,18 +91,18 @@ def fingerprint(train: ImageSplit, validation: ImageSplit, num_classes: int) -> 
     return state.hexdigest()
 
 
-def _check_share(part: Part, count: int, num_left: int, num_classes: int, where: str) -> None:
+def _check_share(part: Part, count: int, num_left: int, num_classes: int) -> None:
     """Refuse to take `count` of `num_left` images where that leaves a split with fewer images than classes."""
     for name, size in ((part, count), ("train", num_left - count)):
         if size < num_classes:
             raise DataError(
-                f"{where}: split.{part} leaves {_images(size)} for {name} but there are {num_classes} classes; "
+                f"split.{part} leaves {_images(size)} for {name} but there are {num_classes} classes; "
                 f"{'raise' if name == part else 'lower'} it, or add images"
             )
 
 
 def _check_classes(
-    labels: Ints, left: Ints, least: int, shares: Mapping[Part, float], class_names: Sequence[str], where: str
+    labels: Ints, left: Ints, least: int, shares: Mapping[Part, float], class_names: Sequence[str]
 ) -> None:
     """Refuse a class of which fewer than `least` images are left to be split further."""
     counts = np.bincount(labels[left], minlength=len(class_names))
@@ -113,7 +110,7 @@ def _check_classes(
     if counts[rarest] < least:
         parts = ", ".join(["train", *shares])
         raise DataError(
-            f"{where}: class '{class_names[rarest]}' has {_images(int(np.sum(labels == rarest)))}, too few to be in each "
+            f"class '{class_names[rarest]}' has {_images(int(np.sum(labels == rarest)))}, too few to be in each "
             f"of {parts}; add images, remove the class, or change {' and '.join(f'split.{part}' for part in shares)}"
         )
 

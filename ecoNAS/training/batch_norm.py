@@ -1,8 +1,8 @@
 """Running statistics of batch norm that keep up with a short training.
 
-At torch's momentum of 0.1, the statistics that a network starts with still weigh 19 % after 16 updates, which is an epoch
-of the digits: three hybrids read 0.10, 0.10 and 0.35 of the validation images after it, where up-to-date statistics give
-0.86 to all of them. A rung would have thrown them out for that.
+At torch's momentum of 0.1, the statistics that a network starts with still weigh 19 % after 16 updates, which is an
+epoch of the digits: three hybrids read 0.10, 0.10 and 0.35 of the validation images after it, where up-to-date
+statistics give 0.86 to all of them. A rung would have thrown them out for that.
 """
 
 from typing import Final
