@@ -100,7 +100,7 @@ def test_auto_shifts_grey_images_and_mirrors_colour_ones_too(digits: DataSet, co
 
 
 def test_digits_are_never_mirrored(digits: DataSet) -> None:
-    with pytest.raises(DataError, match="crop_flip mirrors images, .* choose shift"):
+    with pytest.raises(DataError, match=r"crop_flip mirrors images, .* choose shift"):
         choose_augmentation("crop_flip", digits)
 
 
