@@ -5,10 +5,11 @@ hands back a Pareto front of architectures that can be deployed. The names below
 need torch are loaded when they are first used.
 """
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from ecoNAS.analysis.run import Run, load_run
     from ecoNAS.architecture import Architecture, Candidate, Deployment, Problem
     from ecoNAS.config import ExperimentConfig
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from ecoNAS.experiment.setup import prepare
     from ecoNAS.models.network import build_network
     from ecoNAS.space.search_space import SearchSpace
-
-__version__ = metadata.version("econas")
 
 __all__ = [
     "Architecture",
@@ -52,6 +51,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:  # Any: the face holds classes and functions
+    if name == "__version__":
+        from importlib import metadata  # noqa: PLC0415  slow to import, and seldom asked for
+
+        return metadata.version("econas")
     if name not in _HOMES:
         raise AttributeError(f"module 'ecoNAS' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)

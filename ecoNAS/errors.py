@@ -8,6 +8,8 @@ import difflib
 import errno
 from collections.abc import Iterable
 
+MAX_NAMES = 40
+
 
 class EcoNASError(Exception):
     """A user's mistake or a missing precondition; the message is one line that names the remedy."""
@@ -48,9 +50,10 @@ class ExportError(EcoNASError):
 def unknown_name(what: str, given: str, known: Iterable[str]) -> str:
     """Return one line that says `given` is no known `what`, lists the known names and suggests the nearest."""
     names = sorted(known)
+    shown = names if len(names) <= MAX_NAMES else [*names[:MAX_NAMES], "..."]
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
-    return f"unknown {what} '{given}'; known: {', '.join(names) or 'none'}{hint}"
+    return f"unknown {what} '{given}'; known: {', '.join(shown) or 'none'}{hint}"
 
 
 def why_not_written(error: OSError) -> str:

@@ -84,7 +84,7 @@ class ScaleFixed(_Event):
     """The scale of the hypervolume was fixed: by objective, (ideal, nadir) in the objective's unit."""
 
     type: Literal["scale_fixed"] = "scale_fixed"
-    source: Literal["bounds", "first evaluations"]
+    source: Literal["bounds and first evaluations", "first evaluations"]
     objectives: dict[str, tuple[float, float]]
 
 

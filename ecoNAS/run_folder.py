@@ -114,6 +114,18 @@ class RunFolder:
         """Return all records by digest."""
         return {path.stem: _read_evaluation(path) for path in sorted((self.path / "evaluations").glob("*.json"))}
 
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a driver owns the folder at this moment."""
+        try:
+            with (self.path / "run.lock").open("r") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # no lock file: nobody ever owned it
+            return False
+        return False
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Own the folder as its only driver until the block ends or the process dies.

@@ -37,8 +37,6 @@ HIDDEN_IMPORTS_ALLOWED = {
     "ecoNAS.analysis.run:Run.model": "only this method needs torch; reading a run does not",
     "ecoNAS.analysis.run:Run.front": "only notebooks need pandas, which is slow to import",
     "ecoNAS.evaluation.ray_workers": "wraps ray, which is slow to import and not needed in process",
-    "ecoNAS.export.clean_process:main": "runs where there is no ecoNAS, and imports torch after the way to it is shut",
-    "ecoNAS.export.formats": "wraps packages that only some export formats need",
 }
 
 

@@ -21,7 +21,7 @@ def one_of_each() -> list[Event]:
         TrialProposed(trial=0, digest="a", parameters={"stem.width": 8, "stage1.block": "mbconv", "x": True, "y": 0.5}),
         WorkerLost(trial=0, reason="killed: é ü 日本"),
         TrialEnded(trial=0, digest="a", outcome=Outcome.EVALUATED, training_energy=joules, violations={"params": -0.5}),
-        ScaleFixed(source="bounds", objectives={"accuracy": (1.0, 0.5)}),
+        ScaleFixed(source="bounds and first evaluations", objectives={"accuracy": (1.0, 0.5)}),
         RunEnded(reason="trials"),
     ]
 

@@ -59,6 +59,11 @@ class Run:
         last = next((event for event in reversed(self.events) if isinstance(event, RunStarted | RunEnded)), None)
         return last if isinstance(last, RunEnded) else None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether a driver is at work on it at this moment, on this machine."""
+        return RunFolder(self.folder).is_in_use
+
     @cached_property
     def counts(self) -> dict[str, int]:
         """How many trials ended in each outcome; every outcome is there."""

@@ -73,11 +73,13 @@ def counts_line(run: Run) -> str:
 
 
 def standing(run: Run) -> str:
-    """Return whether the run ended, and why; one that says nothing goes on or died, which its files do not tell."""
+    """Return whether the run ended, and why, or whether it goes on or died."""
     if run.ended is not None:
         return f"{_ENDS[run.ended.reason]} {run.ended.detail}".strip()
     last = f"; its last sign of life is of {run.events[-1].time:%Y-%m-%d %H:%M:%S} UTC" if run.events else ""
-    return f"It goes on, or it died without a word{last}."
+    if run.is_running:
+        return f"It is running{last}."
+    return f"It stopped without a word{last}. `econas search` with --resume goes on with it."
 
 
 def why_empty(run: Run) -> str:

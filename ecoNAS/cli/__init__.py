@@ -5,6 +5,7 @@ imports belong inside `run`, so that `econas --help` starts at once.
 """
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -23,8 +24,21 @@ class _Parser(argparse.ArgumentParser):
         self.exit(exit_codes.MISTAKE, f"{self.prog}: {message}; see '{self.prog} --help'\n")
 
 
+class _Version(argparse.Action):
+    """Prints the version; asks for it only then, since that is slow."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from ecoNAS import __version__
+
+        print(f"econas {__version__}")
+        parser.exit()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without '±' shows '?' and no traceback
     arguments = _parser().parse_args(argv)
     logging.basicConfig(
         level=logging.INFO if arguments.verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s"
@@ -47,10 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from ecoNAS import __version__
-
     parser = _Parser(prog="econas", description="Energy-aware neural architecture search.")
-    parser.add_argument("--version", action="version", version=f"econas {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what happens, and show warnings")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     for module in (search, evaluate, front, show, report, export):

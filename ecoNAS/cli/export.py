@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"  outputs at batch sizes {sizes}: largest difference {verification.max_abs_difference:.2g} "
         f"(allowed {verification.tolerance:.2g})\n"
         f"  parameters {verification.params:,} and MACs {verification.macs:,}: equal\n"
-        f"  read {arguments.out / 'model.py'}; build_model() in it loads the weights"
+        f"  read {arguments.out / 'model.py'}; its build_model(weights) returns the trained network"
     )
     return 0
 

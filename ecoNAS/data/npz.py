@@ -6,6 +6,8 @@ its part is asked for.
 
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -24,7 +26,7 @@ class NpzFile:
 
     def __init__(self, config: DataConfig) -> None:
         self._path = existing_file(config, "an .npz file")
-        with self._open() as archive:
+        with self._opened() as archive:
             names = set(archive.files)
         brought = [part for part in SUFFIXES if self._is_brought(part, names)]
         labels = self._labels("train")
@@ -91,22 +93,25 @@ class NpzFile:
         return labels.astype(np.int64)
 
     def _read(self, name: str) -> npt.NDArray[Any]:  # Any: the dtype is what gets checked
-        try:
-            with self._open() as archive:
+        with self._opened() as archive:
+            try:
                 array: npt.NDArray[Any] = archive[name]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"{self._path}: array '{name}' cannot be read: {error}") from None
+            except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+                raise DataError(f"{self._path}: array '{name}' cannot be read: {error}") from None
         return array
 
-    def _open(self) -> Any:  # Any: NumPy's own NpzFile is no public name of every supported version
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:  # Any: NumPy's own NpzFile is no public name of every supported version
         remedy = "write one with numpy.savez(path, x_train=..., y_train=...)"
-        try:
-            archive = np.load(self._path, allow_pickle=False)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-            raise DataError(f"{self._path} is not an .npz file; {remedy}") from None
-        if isinstance(archive, np.ndarray):
-            raise DataError(f"{self._path} holds one bare array; {remedy}")
-        return archive
+        with self._path.open("rb") as file:  # given a path, numpy leaves files open that turn out to be broken
+            try:
+                archive = np.load(file, allow_pickle=False)
+            except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+                raise DataError(f"{self._path} is not an .npz file; {remedy}") from None
+            if isinstance(archive, np.ndarray):
+                raise DataError(f"{self._path} holds one bare array; {remedy}")
+            with archive:
+                yield archive
 
 
 def _name(letter: str, part: Part) -> str:

@@ -15,7 +15,10 @@ from ecoNAS.data.images import Normalisation
 from ecoNAS.errors import DataError
 
 NEVER_MIRRORED: Final = frozenset({"digits"})
-SHIFT_SHARE: Final = 8
+REACH: Final = 8  # images of this many pixels shift by one
+# Shifting every image cost three hybrids 0.4 points of accuracy on the digits in 12 epochs, and gained nothing on
+# flowers17 in 30 (0.573 and 0.567, where no shift at all reached 0.518).
+SHIFTED_SHARE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,8 @@ class Augmentation:
     """How training images are varied.
 
     Attributes:
-        max_shift: Largest shift along each axis in pixels; the border is repeated where the image leaves a gap.
+        max_shift: Largest shift along each axis in pixels. Half of the images are shifted; the border is repeated where
+            they leave a gap.
         mirrors: Whether half of the images are mirrored left to right.
     """
 
@@ -44,7 +48,7 @@ def choose_augmentation(name: Literal["auto", "none", "shift", "crop_flip"], dat
         raise DataError(f"training.augment crop_flip mirrors images, and mirrored {data.name} are none; choose shift")
     if name == "none":
         return Augmentation()
-    return Augmentation(max_shift=max(1, problem.resolution // SHIFT_SHARE), mirrors=name == "crop_flip")
+    return Augmentation(max_shift=max(1, problem.resolution // REACH), mirrors=name == "crop_flip")
 
 
 def augment(images_bhwc: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
@@ -60,6 +64,7 @@ def augment(images_bhwc: Tensor, augmentation: Augmentation, generator: torch.Ge
     batch, height, width, channels = images_bhwc.shape
     reach = augmentation.max_shift
     shifts_b2 = torch.randint(-reach, reach + 1, (batch, 2), generator=generator)
+    shifts_b2 *= torch.rand(batch, 1, generator=generator) < SHIFTED_SHARE
     rows_bh = (torch.arange(height) + shifts_b2[:, :1]).clamp_(0, height - 1)
     columns_bw = (torch.arange(width) + shifts_b2[:, 1:]).clamp_(0, width - 1)
     if augmentation.mirrors:

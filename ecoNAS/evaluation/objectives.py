@@ -11,9 +11,9 @@ from typing import Literal
 from ecoNAS.config import ExperimentConfig
 from ecoNAS.errors import unknown_name
 from ecoNAS.joules import Joules
+from ecoNAS.pareto import Direction
 from ecoNAS.records import Costs, Evaluation, Score
 
-Direction = Literal["maximize", "minimize"]
 Known = Literal["exact", "measurable", "after_training"]
 
 

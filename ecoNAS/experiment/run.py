@@ -28,9 +28,10 @@ from ecoNAS.experiment.setup import Setup
 from ecoNAS.export.formats import DataCard
 from ecoNAS.records import Evaluation
 from ecoNAS.run_folder import RunFolder, describe_environment, write_atomically
-from ecoNAS.search.loop import Parts, SearchLoop
+from ecoNAS.search.loop import SearchLoop
 from ecoNAS.search.memory import Memory
-from ecoNAS.search.samplers import SAMPLERS, CandidateSampler
+from ecoNAS.search.parts import Parts
+from ecoNAS.search.samplers import SAMPLERS, CandidateSampler, SamplerContext
 from ecoNAS.search.storage import open_study
 
 logger = logging.getLogger(__name__)
@@ -110,8 +111,10 @@ def evaluate_architecture(setup: Setup, architecture: Architecture) -> Evaluatio
 def _search(setup: Setup, folder: RunFolder, resume: bool, watcher: Watcher) -> RunEnded:
     config, memory = setup.config, Memory()
     known = sum(1 for event in folder.events if event.type == "trial_ended")
-    proposer = SAMPLERS[config.search.sampler](setup.space, config.search.seed, config.search.trials, known)
-    sampler = CandidateSampler(setup.space, proposer, memory.__contains__)
+    context = SamplerContext(
+        setup.space, config.search.seed, config.search.trials, known, lambda candidate: setup.screen(candidate).passes
+    )
+    sampler = CandidateSampler(setup.space, SAMPLERS[config.search.sampler](context), memory.__contains__)
     names, directions = setup.objectives.names, setup.objectives.directions
     study = open_study(config.search.storage or folder.study, names, directions, sampler)
     started = RunStarted(

@@ -7,22 +7,19 @@ whatever the driver dies of, `restore` finds what is missing and goes on.
 
 import logging
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import optuna
-from optuna.trial import Trial
+from optuna.trial import Trial, TrialState
 
-from ecoNAS.costs.screen import GateTally, Screening
-from ecoNAS.evaluation.workers import Finished, Workers
+from ecoNAS.costs.screen import Screening
+from ecoNAS.evaluation.workers import Finished
 from ecoNAS.events import Event, RunEnded, TrialEnded, TrialProposed, TrialStarted, WorkerLost
 from ecoNAS.records import Evaluation, Outcome
-from ecoNAS.run_folder import RunFolder
-from ecoNAS.search.memory import Memory, Seen
+from ecoNAS.search.memory import Seen
+from ecoNAS.search.parts import Parts
 from ecoNAS.search.scale import NUM_FIRST, fix_scale
 from ecoNAS.search.storage import is_whole, orphans, tell
-from ecoNAS.space.protocol import Space
 
 logger = logging.getLogger(__name__)
 
@@ -33,37 +30,6 @@ MAX_ATTEMPTS = 2
 POLL_S = 0.5
 
 StopReason = Literal["trials", "exhausted", "interrupted", "nothing_passes", "failing"]
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a loop is made of.
-
-    Attributes:
-        space: What may be proposed.
-        screen: The gate.
-        make_task: (trial number, candidate, screening) to the task of a worker.
-        values: The objectives' values of an evaluation, in the order of `names`, or None.
-        bounds: The user's bounds on objectives, for the scale of the hypervolume.
-        on_event: Called after each event was written.
-        on_tick: Called at least every half second or so, between events.
-    """
-
-    space: Space[Any]  # Any: whatever the space holds
-    study: optuna.Study
-    workers: Workers[Any, Evaluation]
-    folder: RunFolder
-    memory: Memory
-    tally: GateTally
-    screen: Callable[[Any], Screening]
-    make_task: Callable[[int, Any, Screening], Any]
-    values: Callable[[Evaluation], tuple[float, ...] | None]
-    names: tuple[str, ...]
-    directions: tuple[str, ...]
-    bounds: dict[str, float]
-    trials: int
-    on_event: Callable[[Event], None] = lambda event: None
-    on_tick: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)
@@ -118,7 +84,7 @@ class SearchLoop:
         for trial in orphans(parts.study):
             event_or_none = ended.get(trial.number)
             if not is_whole(trial, list(parts.space.choices)):
-                parts.study.tell(trial, state=optuna.trial.TrialState.FAIL)  # nothing was ever made of it
+                parts.study.tell(trial, state=TrialState.FAIL)  # nothing was ever made of it
             elif event_or_none is not None:
                 self._tell(trial, event_or_none)
             else:

@@ -7,6 +7,7 @@ that is still a repetition is decided by `search.loop`.
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +21,8 @@ from ecoNAS.architecture import derive_seed
 from ecoNAS.space.protocol import HasDigest, Parameters, Space
 
 MAX_PROPOSALS = 20
+NUM_SPREAD = 12  # TPE itself draws its first ten at random
+POOL_SIZE = 256
 
 
 class Proposer(Protocol):
@@ -69,6 +72,42 @@ class OptunaProposer:
         self._sampler.after_trial(study, trial, state, values)
 
 
+class SpreadStart:
+    """Spreads the first candidates over the range of MACs, which is known before training, then hands over.
+
+    Uniform draws over decisions crowd in the middle of the costs, and the front lacks its ends. From a pool of random
+    candidates that pass the gate, ordered by MACs, the first takes the least, the second the most, and the next ones
+    halve what is left (van der Corput's sequence), so that any number of them is spread.
+    """
+
+    def __init__(self, context: "SamplerContext", then: Proposer) -> None:
+        self._context = context
+        self._then = then
+        self._pool: list[Parameters] = []
+
+    def propose(self, study: Study, trial: FrozenTrial, attempt: int) -> Parameters:
+        """Return a candidate of the pool for the first trials, then what the other proposes."""
+        if trial.number >= NUM_SPREAD:
+            return self._then.propose(study, trial, attempt)
+        pool = self._pool = self._pool or self._draw_pool()
+        if not pool:
+            return self._then.propose(study, trial, attempt)
+        place = round(_spread(trial.number) * (len(pool) - 1))
+        return pool[(place + attempt) % len(pool)]
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+        """Let the other note the end of a trial; the types are Optuna's."""
+        if isinstance(self._then, OptunaProposer):
+            self._then.after_trial(study, trial, state, values)
+
+    def _draw_pool(self) -> list[Parameters]:
+        space, rng = self._context.space, np.random.default_rng(derive_seed(self._context.seed, "spread start"))
+        drawn = [space.random(rng) for _ in range(POOL_SIZE)]
+        passing = [candidate for candidate in drawn if space.is_valid(candidate) and self._context.passes(candidate)]
+        passing.sort(key=lambda candidate: space.costs(candidate).macs)
+        return [space.parameters(candidate) for candidate in passing]
+
+
 class CandidateSampler(BaseSampler):
     """An Optuna sampler that proposes candidates which the study has not seen, where it can."""
 
@@ -104,7 +143,7 @@ class CandidateSampler(BaseSampler):
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
         """Pass on the end of a trial."""
-        if isinstance(self._proposer, OptunaProposer):
+        if isinstance(self._proposer, OptunaProposer | SpreadStart):
             self._proposer.after_trial(study, trial, state, values)
 
 
@@ -113,29 +152,64 @@ def distributions(space: Space[Any]) -> dict[str, CategoricalDistribution]:
     return {name: CategoricalDistribution(values) for name, values in space.choices.items()}
 
 
-def _random(space: Space[Any], seed: int, trials: int, told: int) -> Proposer:
-    return RandomProposer(space, seed)
+@dataclass(frozen=True, slots=True)
+class SamplerContext:
+    """What a sampler is made from.
+
+    Attributes:
+        space: What may be proposed.
+        seed: Of the run.
+        trials: How many are to be evaluated in all.
+        told: How many trials have ended before this session; keeps a resumed sampler from repeating its draws.
+        passes: Whether a candidate passes the gate; costs nothing but a count.
+    """
+
+    space: Space[Any]  # Any: whatever the space holds
+    seed: int
+    trials: int
+    told: int
+    passes: Callable[[Any], bool]
 
 
-def _nsga2(space: Space[Any], seed: int, trials: int, told: int) -> Proposer:
+def _random(context: SamplerContext) -> Proposer:
+    return RandomProposer(context.space, context.seed)
+
+
+def _nsga2(context: SamplerContext) -> Proposer:
     # A population larger than a fifth of the budget would leave fewer than five generations to select in.
-    population = max(8, min(50, trials // 5))
-    return OptunaProposer(space, NSGAIISampler(population_size=population, seed=_seed32(seed, "nsga2", told)))
+    population = max(8, min(50, context.trials // 5))
+    seed = _seed32(context.seed, "nsga2", context.told)
+    return OptunaProposer(context.space, NSGAIISampler(population_size=population, seed=seed))
 
 
-def _tpe(space: Space[Any], seed: int, trials: int, told: int) -> Proposer:
+def _tpe(context: SamplerContext) -> Proposer:
+    seed = _seed32(context.seed, "tpe", context.told)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return OptunaProposer(space, TPESampler(multivariate=True, seed=_seed32(seed, "tpe", told)))
+        return OptunaProposer(context.space, TPESampler(multivariate=True, seed=seed))
 
 
-SAMPLERS: Mapping[str, Callable[[Space[Any], int, int, int], Proposer]] = {
-    "auto": _tpe,
+def _auto(context: SamplerContext) -> Proposer:
+    return SpreadStart(context, _tpe(context))
+
+
+SAMPLERS: Mapping[str, Callable[[SamplerContext], Proposer]] = {
+    "auto": _auto,
     "nsga2": _nsga2,
     "random": _random,
     "tpe": _tpe,
 }
-"""By name, a function of (space, run seed, trials to evaluate, trials told so far)."""
+
+
+def _spread(index: int) -> float:
+    """Return 0, 1, 1/2, 1/4, 3/4, 1/8 and so on: the ends, then van der Corput's sequence in base 2 (1935)."""
+    if index < 2:
+        return float(index)
+    number, share, result = index - 1, 0.5, 0.0
+    while number:
+        result += share * (number & 1)
+        number, share = number >> 1, share / 2
+    return result
 
 
 def _seed32(*parts: Any) -> int:

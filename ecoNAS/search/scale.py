@@ -33,4 +33,5 @@ def fix_scale(
         if ideal == nadir:  # one value only: any width gives the same order, and a scale must have one
             nadir = ideal + sign * (abs(ideal) or 1.0)
         scale[name] = (ideal, nadir)
-    return ScaleFixed(source="bounds" if bounds.keys() & set(names) else "first evaluations", objectives=scale)
+    is_bounded = bool(bounds.keys() & set(names))
+    return ScaleFixed(source="bounds and first evaluations" if is_bounded else "first evaluations", objectives=scale)

@@ -17,7 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from ecoNAS.errors import RunFolderError
-from ecoNAS.evaluation.objectives import Direction
+from ecoNAS.pareto import Direction
 from ecoNAS.records import Outcome
 
 STUDY_NAME = "econas"

@@ -104,7 +104,7 @@ def test_all_axes_can_be_chosen_and_their_lines_are_there(html, run):
 @pytest.mark.parametrize("which", ["running_run", "empty_run"])
 def test_a_run_that_goes_on_or_died_has_a_report_too(which, request):
     text = Page(render_report(request.getfixturevalue(which))).text
-    assert "It goes on, or it died without a word" in text
+    assert "It stopped without a word" in text
     assert "The hypervolume has no scale yet" in text
 
 

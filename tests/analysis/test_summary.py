@@ -33,9 +33,7 @@ def test_the_summary_of_an_empty_run_finds_nothing_and_says_so(empty_run):
 
 def test_the_standing_tells_an_ended_run_from_one_that_says_nothing(run, running_run):
     assert standing(run) == "It ended with the number of trials that was asked for."
-    assert standing(running_run).startswith(
-        "It goes on, or it died without a word; its last sign of life is of 2026-11-20"
-    )
+    assert standing(running_run).startswith("It stopped without a word; its last sign of life is of 2026-11-20")
 
 
 def test_every_way_to_end_has_its_words(run):

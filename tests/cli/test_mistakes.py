@@ -30,9 +30,8 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Fails:
 
     def run(*argv: object) -> str:
         try:
-            code = main([str(word) for word in argv])
+            code: object = main([str(word) for word in argv])
         except SystemExit as error:  # argparse's way
-            assert isinstance(error.code, int)
             code = error.code
         captured = capsys.readouterr()
         assert code == 2, captured.err
@@ -61,15 +60,19 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("trials: 2", "trails: 2"), ["wrong.yaml:4: search.trails:", "did you mean 'trials'"]),
         (("trials: 2", "trials: many"), ["wrong.yaml:4: search.trials:", "'many'"]),
         (("trials: 2", "trials: 0"), ["wrong.yaml:4: search.trials:", "1", "0"]),
-        (("name: digits", "name: digitz"), ["wrong.yaml:2: data:", "unknown data set 'digitz'", "did you mean 'digits'"]),
+        (("name: digits", "name: digitz"),
+         ["wrong.yaml:2: data:", "unknown data set 'digitz'", "did you mean 'digits'"]),
         (("sampler: random", "sampler: rnadom"), ["wrong.yaml:4: search.sampler:", "did you mean 'random'"]),
         (("[accuracy,", "[acuracy,"), ["wrong.yaml:3: objectives.0:", "did you mean 'accuracy'"]),
         (("[accuracy,", "[macs,"), ["wrong.yaml:3: objectives:", "'macs' stands twice"]),
         (("meter: estimate", "meter: estimat"), ["wrong.yaml:6: energy", "did you mean 'estimate'"]),
         (("smoke.yaml", "smoky.yaml"), ["wrong.yaml:1: search_space:", "no such file"]),
-        (("workers:", "constraints: ['params <= 10']\nworkers:"), ["constraints", "tightest bound is 'params <= 10'", "smallest params"]),
-        (("workers:", "constraints: ['parms <= 10']\nworkers:"), ["wrong.yaml:7: constraints.0:", "did you mean 'params'"]),
-        (("workers:", "baseline: {timm: resnet_eighteen}\nworkers:"), ["wrong.yaml:7: baseline.timm:", "resnet_eighteen"]),
+        (("workers:", "constraints: ['params <= 10']\nworkers:"),
+         ["constraints", "tightest bound is 'params <= 10'", "smallest params"]),
+        (("workers:", "constraints: ['parms <= 10']\nworkers:"),
+         ["wrong.yaml:7: constraints.0:", "did you mean 'params'"]),
+        (("workers:", "baseline: {timm: resnet_eighteen}\nworkers:"),
+         ["wrong.yaml:7: baseline.timm:", "resnet_eighteen"]),
         (("kind: in_process", "kind: rey"), ["wrong.yaml:7: workers.kind:", "'rey'"]),
         (("kind: in_process", "device: cuda"), ["wrong.yaml:7: workers.device:", "no CUDA device"]),
         (("epochs: 1", "epochs: 1, epochs: 2"), ["wrong.yaml:5", "stands twice"]),
@@ -148,8 +151,7 @@ def test_a_run_folder_in_use_is_refused(fails: Fails, finished: Path) -> None:
 
 
 def fails_resume(fails: Fails, finished: Path, *more: str) -> str:
-    capture = fails("search", finished.parent / "good.yaml", "--run-dir", finished, "--resume", *more)
-    return capture
+    return fails("search", finished.parent / "good.yaml", "--run-dir", finished, "--resume", *more)
 
 
 def test_a_run_folder_that_holds_a_run_is_not_overwritten(fails: Fails, finished: Path) -> None:
@@ -206,10 +208,10 @@ def test_a_failed_trial_cannot_be_exported_and_the_line_says_why(
     from ecoNAS.evaluation.evaluate import EvaluationTask, evaluate
     from ecoNAS.records import Evaluation
 
-    def unlucky(task: EvaluationTask) -> Evaluation:
+    def unlucky(task: EvaluationTask, at_batch_boundary: Callable[[], None]) -> Evaluation:
         if task.trial == 0:
             raise RuntimeError("cosmic ray")
-        return evaluate(task)
+        return evaluate(task, at_batch_boundary)
 
     monkeypatch.setattr("ecoNAS.experiment.run.evaluate", unlucky)
     (tmp_path / "e.yaml").write_text(GOOD)
@@ -223,8 +225,12 @@ def test_a_failed_trial_cannot_be_exported_and_the_line_says_why(
 
 @pytest.mark.parametrize(
     ("text", "part"),
-    [("", "not an architecture"), ("{}", "not an architecture"), ('{"version": 1, "stem": {"width": 8}, "stages": []}', "stages")],
-)  # fmt: skip
+    [
+        ("", "not an architecture"),
+        ("{}", "not an architecture"),
+        ('{"version": 1, "stem": {"width": 8}, "stages": []}', "stages"),
+    ],
+)
 def test_a_broken_architecture_file_is_named(fails: Fails, tmp_path: Path, text: str, part: str) -> None:
     (tmp_path / "a.json").write_text(text)
     line = fails("evaluate", tmp_path / "a.json", SMOKE)

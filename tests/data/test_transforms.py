@@ -132,8 +132,8 @@ def test_a_constant_channel_stays_finite() -> None:
 
 
 def test_resizing_keeps_a_constant_image_and_crops_the_centre_of_an_oblong_one() -> None:
-    images = np.zeros((1, 8, 16, 2), dtype=np.uint8)
-    images[:, :, 4:12, 0] = 200  # the centred square
+    images = np.zeros((1, 8, 32, 2), dtype=np.uint8)
+    images[:, :, 8:24, 0] = 200  # the centred square is 12:20; the filter looks four pixels further
     images[..., 1] = 9
 
     resized = resize_images(images, 4)

@@ -104,10 +104,14 @@ def test_coefficients_lie_within_the_published_spread() -> None:
 
 
 def test_a_device_class_without_a_source_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(MeterError, match=r"^no published figures to estimate device_class 'gpu' from; choose from cpu$"):
+    with pytest.raises(
+        MeterError, match=r"^no published figures to estimate device_class 'gpu' from; choose from cpu$"
+    ):
         MacsAndBytes("gpu")
 
 
 def test_a_data_type_without_a_source_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(MeterError, match=r"^no published figures to estimate dtype 'bf16' on .* choose deployment\.dtype from fp32$"):
+    with pytest.raises(
+        MeterError, match=r"^no published figures to estimate dtype 'bf16' on .* choose deployment\.dtype from fp32$"
+    ):
         estimate_energy_per_image(MacsAndBytes("cpu"), COSTS, Deployment(dtype="bf16"))

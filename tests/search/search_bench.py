@@ -13,9 +13,10 @@ from ecoNAS.evaluation.objectives import OBJECTIVES, Objectives
 from ecoNAS.evaluation.workers import InProcessWorkers
 from ecoNAS.records import Costs, Evaluation, Outcome, Score, Training, TrainingKey, now
 from ecoNAS.run_folder import RunFolder
-from ecoNAS.search.loop import Parts, SearchLoop
+from ecoNAS.search.loop import SearchLoop
 from ecoNAS.search.memory import Memory
-from ecoNAS.search.samplers import SAMPLERS, CandidateSampler
+from ecoNAS.search.parts import Parts
+from ecoNAS.search.samplers import SAMPLERS, CandidateSampler, SamplerContext
 from ecoNAS.search.storage import open_study
 from ecoNAS.space.search_space import SearchSpace
 
@@ -88,8 +89,10 @@ class Bench:
         constraints: list[Constraint] = [parse_constraint(text, units) for text in self.bounds]
         memory = Memory()
         objectives = Objectives((OBJECTIVES["accuracy"], OBJECTIVES["params"]), 1e6)
-        proposer = SAMPLERS[self.sampler](space, 0, self.trials, 0)
-        sampler = CandidateSampler(space, proposer, memory.__contains__)
+        context = SamplerContext(
+            space, 0, self.trials, 0, lambda candidate: screen(space.costs(candidate), constraints).passes
+        )
+        sampler = CandidateSampler(space, SAMPLERS[self.sampler](context), memory.__contains__)
         study = open_study(self.folder.study, objectives.names, objectives.directions, sampler)
         return SearchLoop(
             Parts(

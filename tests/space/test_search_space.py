@@ -40,8 +40,8 @@ def small(**changes: object) -> SearchSpace:
 
 def test_hybrid_tiny_holds_more_than_a_million_architectures() -> None:
     space = SearchSpace.from_yaml(SPACES / "hybrid_tiny.yaml")
-    # stem 3 x 2, head 3; stages: widths x depths x strides x (choices of each block kind); the last may be left out.
-    first, second, third = 3 * 2 * 2 * (12 + 3 + 4), 4 * 2 * 2 * (8 + 2 + 4 + 9), 4 * 2 * 2 * (8 + 4 + 9) + 1
+    # stem 3 x 2, head 3; stages: widths x depths x strides x (choices of each block kind); two may be left out.
+    first, second, third = 3 * 2 * 2 * (12 + 3 + 4), 4 * 2 * 2 * (8 + 2 + 4 + 9) + 1, 4 * 2 * 2 * (8 + 4 + 9) + 1
     assert space.size == 6 * 3 * first * second * third
     assert space.size > 10**6
 
@@ -149,7 +149,7 @@ def test_a_child_takes_each_part_whole_from_one_parent() -> None:
          "block: {convnext: {kernel_size: 3, expansion: 2}}}\n", r"stage1: stride 3 must be 1 or 2"),
         ("resolution: {min: 8, max: 8}\nname: x\nstem: {width: 8}\nstages:\n  - {width: 8, depth: 1, stride: 1, "
          "block: {convnext: {kernel_size: 3}}}\n", r"convnext: the choice 'expansion' is missing"),
-        ("resolution: {min: 8, max: 8}\nname: x\nstem: {width: []}\nstages: []\n", r"a choice needs at least one value"),
+        ("resolution: {min: 8, max: 8}\nname: x\nstem: {width: []}\nstages: []\n", "a choice needs at least one"),
         ("resolution: {min: 8, max: 8}\nname: x\nstem: {width: [8, 8]}\nstages: []\n", r"8 stands twice"),
         ("resolution: {min: 8, max: 8}\nname: x\nstem: {width: 8}\ndeployment: {thraeds: [1]}\nstages:\n  - {width: 8, "
          "depth: 1, stride: 1, block: {convnext: {kernel_size: 3, expansion: 2}}}\n", r"did you mean 'threads'"),
