@@ -65,7 +65,7 @@ class TrainingConfig(Frozen):
 
     epochs: Annotated[int, Field(ge=1)] = 12
     batch_size: Annotated[int, Field(ge=2)] = 64
-    lr: Annotated[float, Field(gt=0)] = 3e-3
+    lr: Annotated[float, Field(gt=0)] = 1e-2
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
     warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
     label_smoothing: Fraction = 0.1

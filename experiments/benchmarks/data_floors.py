@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from ecoNAS import ExperimentConfig
 from ecoNAS.data.datasets import load_data
@@ -31,7 +29,7 @@ def main() -> None:
         x = data.train.images[chosen].reshape(len(chosen), -1) / 255
         y = data.train.labels[chosen]
         x_validation = data.validation.images.reshape(len(data.validation), -1) / 255
-        models = (make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)), KNeighborsClassifier(3))
+        models = (LogisticRegression(max_iter=500), KNeighborsClassifier(3))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it has not converged after 500 steps changes no digit here
             scores = [model.fit(x, y).score(x_validation, data.validation.labels) for model in models]

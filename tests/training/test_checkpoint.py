@@ -46,7 +46,7 @@ def test_missing_weights_say_why_they_may_be_missing(tmp_path: Path) -> None:
 def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.safetensors").write_bytes(content)
 
-    with pytest.raises(RunFolderError, match="w.safetensors is not a safetensors file"):
+    with pytest.raises(RunFolderError, match=r"w\.safetensors is not a safetensors file"):
         load_weights(network(), tmp_path / "w.safetensors")
 
 
