@@ -52,9 +52,10 @@ lint: $(STAMP)
 demo: $(STAMP)
 	rm -rf demo/run demo/knee
 	$(BIN)/econas search experiments/digits.yaml --run-dir demo/run
-	$(BIN)/econas report demo/run
 	$(BIN)/econas export demo/run knee --out demo/knee
-	$(BIN)/econas front demo/run
+	$(BIN)/econas front demo/run --objectives accuracy,macs
+	@echo
+	@$(BIN)/econas report demo/run
 
 clean:
 	rm -rf demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

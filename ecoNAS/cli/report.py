@@ -1,4 +1,4 @@
-"""`econas report RUN`: write the browser report and print where it is."""
+"""`econas report RUN`: write the browser report; say what was found, what it cost, and where the report is."""
 
 import argparse
 from pathlib import Path
@@ -14,9 +14,13 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:  # argparse
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the report and print its path; return 0."""
+    """Write the report; print the run in one paragraph and, on the last line, the path; return 0."""
     from ecoNAS.analysis.report import write_report
     from ecoNAS.analysis.run import load_run
+    from ecoNAS.analysis.summary import summary
 
-    print(write_report(load_run(arguments.run_folder), arguments.out))
+    found = load_run(arguments.run_folder)
+    path = write_report(found, arguments.out)
+    print(summary(found))
+    print(path)
     return 0

@@ -81,9 +81,9 @@ def run_search(setup: Setup, folder: RunFolder, *, resume: bool, watcher: Watche
         try:
             ended = _search(setup, folder, resume, watcher)
         except (OSError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            reason = str(error.__cause__ or error).partition("\n")[0]  # Optuna wraps what SQLite said
             raise RunFolderError(
-                f"run folder {folder.path} cannot be written ({' '.join(str(error).split())[:120]}); "
-                "mend that and go on with --resume"
+                f"run folder {folder.path} cannot be written ({reason}); mend that and go on with --resume"
             ) from error
         write_outputs(folder)
         return ended

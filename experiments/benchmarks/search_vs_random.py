@@ -26,8 +26,8 @@ from ecoNAS.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLERS = ("random", "nsga2", "tpe", "auto")
-# Accuracy is scored from 0.5 up, MACs from 2.5 k to the bound of the experiment on a logarithmic scale: a network of half
-# the MACs is worth the same everywhere on the front.
+# Accuracy is scored from 0.5 up, MACs from 2.5 k to the bound of the experiment on a logarithmic scale: a network of
+# half the MACs is worth the same everywhere on the front.
 WORST_ACCURACY, BEST_MACS, WORST_MACS = 0.5, 2.5e3, 1.5e6
 
 

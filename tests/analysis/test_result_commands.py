@@ -32,9 +32,11 @@ def test_show_prints_a_trial_as_json(run_path, capsys):
     assert json.loads(capsys.readouterr().out)["outcome"] == "refused"
 
 
-def test_report_prints_where_it_is(run_path, tmp_path, capsys):
+def test_report_says_what_was_found_and_on_its_last_line_where_it_is(run_path, tmp_path, capsys):
     assert main(["report", str(run_path), "--out", str(tmp_path / "r.html")]) == 0
-    assert capsys.readouterr().out.strip() == str(tmp_path / "r.html")
+    paragraph, last = capsys.readouterr().out.strip().rsplit("\n", 1)
+    assert "The front holds" in paragraph
+    assert last == str(tmp_path / "r.html")
     assert (tmp_path / "r.html").exists()
 
 

@@ -1,0 +1,92 @@
+"""What a resumed run may change, and which folder is meant."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ecoNAS.config import ExperimentConfig
+from ecoNAS.errors import RunFolderError
+from ecoNAS.experiment.resume import check_unchanged, folder_to_resume, new_folder, write_config
+from ecoNAS.run_folder import RunFolder
+
+ROOT = Path(__file__).parents[2]
+SMOKE = ROOT / "experiments" / "smoke.yaml"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    found = RunFolder(tmp_path / "runs" / "smoke-1")
+    found.create()
+    write_config(ExperimentConfig.from_yaml(SMOKE), found)
+    (found.path / "events.jsonl").touch()
+    return found
+
+
+def test_a_run_folder_alone_says_what_was_run(folder: RunFolder) -> None:
+    before, again = ExperimentConfig.from_yaml(SMOKE), ExperimentConfig.from_yaml(folder.experiment)
+    assert again.search_space == folder.search_space
+    assert again.model_dump(exclude={"search_space"}) == before.model_dump(exclude={"search_space"})
+    assert folder.search_space.read_bytes() == (ROOT / "search_spaces" / "smoke.yaml").read_bytes()
+    check_unchanged(again, folder)
+
+
+@pytest.mark.parametrize(
+    "change", [{"search.trials": 50}, {"workers": {"kind": "ray"}}, {"report.every_s": 5}, {"keep_weights": "front"}]
+)
+def test_budget_workers_and_report_may_change(folder: RunFolder, change: dict[str, object]) -> None:
+    check_unchanged(ExperimentConfig.from_yaml(SMOKE, change), folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"search.seed": 1}, "search.seed was 0 and is now 1"),
+        ({"search.sampler": "tpe"}, "search.sampler was 'random' and is now 'tpe'"),
+        ({"objectives": ["accuracy"]}, "objectives was .* and is now"),
+        ({"constraints": ["params <= 1k"]}, "constraints was .* and is now"),
+        ({"deployment.batch": 1}, "deployment.batch was 32 and is now 1"),
+        ({"training.lr": 1, "training.epochs": 9}, r"training.epochs was 2 and is now 9 \(and 1 more\)"),
+        ({"search_space": str(ROOT / "search_spaces" / "hybrid_tiny.yaml")}, "search_space"),
+    ],
+)
+def test_what_changes_the_values_is_refused(folder: RunFolder, change: dict[str, object], message: str) -> None:
+    with pytest.raises(RunFolderError, match=message):
+        check_unchanged(ExperimentConfig.from_yaml(SMOKE, change), folder)
+
+
+def test_the_newest_run_of_an_experiment_is_resumed_by_default(
+    tmp_path: Path, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    later = RunFolder(tmp_path / "runs" / "smoke-2")
+    later.create()
+    write_config(ExperimentConfig.from_yaml(SMOKE), later)
+    (later.path / "events.jsonl").touch()
+    assert folder_to_resume(SMOKE, None).path.name == "smoke-2"
+    assert folder_to_resume(SMOKE, folder.path).path == folder.path
+    with pytest.raises(RunFolderError, match="no run of digits below runs/"):
+        folder_to_resume(Path("digits.yaml"), None)
+
+
+def test_a_new_run_has_a_folder_named_for_experiment_and_time() -> None:
+    assert new_folder(SMOKE, None).path.match("runs/smoke-20[0-9]*-[0-9]*")
+
+
+def test_a_full_disk_ends_in_one_line_and_the_run_can_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ecoNAS import load_run
+    from ecoNAS.cli import main
+
+    command = ["search", str(SMOKE), "--run-dir", str(tmp_path / "run"), "--set", "training.epochs=1"]
+    real, writes = os.fsync, iter(range(10**6))
+
+    def full(descriptor: int) -> None:
+        if next(writes) == 12:
+            raise OSError(28, os.strerror(28))
+        real(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        assert main(command) == 2
+    assert main([*command, "--resume"]) == 0
+    assert load_run(tmp_path / "run").counts["evaluated"] == 6
