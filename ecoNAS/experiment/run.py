@@ -69,7 +69,8 @@ def run_search(setup: Setup, folder: RunFolder, *, resume: bool, watcher: Watche
     watcher = watcher or Watcher()
     if not resume:
         folder.create()
-    with folder.locked():
+    interrupt = _Interrupt(watcher)
+    with folder.locked(), interrupt.heeded():
         if resume:
             check_unchanged(setup.config, folder)
             folder.events.repair()
@@ -79,7 +80,7 @@ def run_search(setup: Setup, folder: RunFolder, *, resume: bool, watcher: Watche
             write_atomically(folder.split, setup.data.split.model_dump_json(indent=1).encode())
             write_atomically(folder.data, _data_card(setup.data).model_dump_json(indent=1).encode())
         try:
-            ended = _search(setup, folder, resume, watcher)
+            ended = _search(setup, folder, watcher, interrupt, resume=resume)
         except (OSError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             reason = str(error.__cause__ or error).partition("\n")[0]  # Optuna wraps what SQLite said
             raise RunFolderError(
@@ -108,7 +109,7 @@ def evaluate_architecture(setup: Setup, architecture: Architecture) -> Evaluatio
     return evaluate(setup.task(0, candidate, setup.space.costs(candidate), None))
 
 
-def _search(setup: Setup, folder: RunFolder, resume: bool, watcher: Watcher) -> RunEnded:
+def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: "_Interrupt", *, resume: bool) -> RunEnded:
     config, memory = setup.config, Memory()
     known = sum(1 for event in folder.events if event.type == "trial_ended")
     context = SamplerContext(
@@ -122,7 +123,6 @@ def _search(setup: Setup, folder: RunFolder, resume: bool, watcher: Watcher) -> 
     )
     folder.events.append(started)
     watcher.on_event(started)
-    interrupt = _Interrupt(watcher)
     with _workers(setup, interrupt) as workers:
         loop = SearchLoop(
             Parts(
@@ -143,9 +143,9 @@ def _search(setup: Setup, folder: RunFolder, resume: bool, watcher: Watcher) -> 
                 on_tick=_Reporter(folder, config.report.every_s),
             )
         )
-        with interrupt.heeded_by(loop):
-            loop.restore()
-            return loop.run()
+        interrupt.stops(loop)
+        loop.restore()
+        return loop.run()
 
 
 def _workers(
@@ -191,10 +191,13 @@ class _Interrupt:
         if self._loop is not None and self._loop.is_abandoning:
             raise KeyboardInterrupt
 
-    @contextmanager
-    def heeded_by(self, loop: SearchLoop) -> Iterator[None]:
-        """Stop `loop` on signals until the block ends."""
+    def stops(self, loop: SearchLoop) -> None:
+        """Say which loop a signal is meant for; until then it ends the program, since nothing is under way yet."""
         self._loop = loop
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Take signals until the block ends, the writing of the report included."""
         if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
             yield
             return
@@ -206,7 +209,8 @@ class _Interrupt:
                 signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        assert self._loop is not None
+        if self._loop is None:
+            raise KeyboardInterrupt
         if self._loop.is_stopping:
             self._loop.abandon()
         else:
