@@ -27,7 +27,8 @@ from ecoNAS.joules import Joules
 from ecoNAS.models.network import build_network
 from ecoNAS.records import Costs, EnergyProfile, Evaluation, Outcome, Training, TrainingKey, now
 from ecoNAS.training.checkpoint import save_weights
-from ecoNAS.training.failures import DivergedError, MemoryExhaustedError
+from ecoNAS.training.failures import InfeasibleTrainingError
+from ecoNAS.training.seeding import seeded
 from ecoNAS.training.trainer import EpochResult, train
 
 logger = logging.getLogger(__name__)
@@ -92,8 +93,8 @@ def evaluate(task: EvaluationTask, at_batch_boundary: Callable[[], None] = lambd
     data = load_data(task.data)
     if data.fingerprint != task.data_digest:
         raise DataError(f"data set {data.name} is not the one that the study began with; restore it or start a new run")
-    torch.manual_seed(task.training_key.seed)
-    network = build_network(task.candidate.architecture, task.problem)
+    with seeded(derive_seed(task.training_key.seed, "weights")):
+        network = build_network(task.candidate.architecture, task.problem)
     profile = _profile(task, network)
     screening = _screen(task, profile)
     outcome, reason, training = Outcome.EVALUATED, "", None
@@ -102,7 +103,7 @@ def evaluate(task: EvaluationTask, at_batch_boundary: Callable[[], None] = lambd
     else:
         try:
             training = _train(task, network, data, at_batch_boundary)
-        except (DivergedError, MemoryExhaustedError) as error:
+        except InfeasibleTrainingError as error:
             outcome, reason = Outcome.INFEASIBLE, str(error)
     evaluation = Evaluation(
         trial=task.trial,

@@ -15,6 +15,7 @@ from ecoNAS.costs.constraints import Constraint, parse_constraint
 from ecoNAS.costs.counts import CostTable, baseline_costs
 from ecoNAS.costs.screen import GateTally, Screening, screen
 from ecoNAS.data.datasets import DataSet, load_data
+from ecoNAS.data.transforms import choose_augmentation
 from ecoNAS.energy.estimate import EnergyEstimator, Work, estimate_energy_per_image
 from ecoNAS.energy.select import select_energy_source
 from ecoNAS.errors import ConfigError, ConstraintError, DataError, MeterError, unknown_name
@@ -104,6 +105,10 @@ def prepare(config: ExperimentConfig) -> Setup:
         data = load_data(config.data)
     except DataError as error:
         raise config.error(("data",), str(error)) from None
+    try:
+        choose_augmentation(config.training.augment, data)
+    except DataError as error:
+        raise config.error(("training", "augment"), str(error)) from None
     problem = data.problem()
     allowed = space.file.resolution
     if not allowed.min <= problem.resolution <= allowed.max:

@@ -74,6 +74,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("workers:", "baseline: {timm: resnet_eighteen}\nworkers:"),
          ["wrong.yaml:7: baseline.timm:", "resnet_eighteen"]),
         (("kind: in_process", "kind: rey"), ["wrong.yaml:7: workers.kind:", "'rey'"]),
+        (("epochs: 1", "epochs: 1, augment: crop_flip"), ["wrong.yaml:5: training.augment:", "digits"]),
         (("kind: in_process", "device: cuda"), ["wrong.yaml:7: workers.device:", "no CUDA device"]),
         (("epochs: 1", "epochs: 1, epochs: 2"), ["wrong.yaml:5", "stands twice"]),
     ],

@@ -217,6 +217,16 @@ def test_a_training_that_runs_away_has_diverged(few: DataSet) -> None:
         list(train(network, few, TrainingConfig(epochs=5, lr=1e30), 0))
 
 
+def test_a_network_that_breaks_in_evaluation_only_has_diverged_too(few: DataSet) -> None:
+    class Broken(nn.Linear):
+        def forward(self, x_bchw: Tensor) -> Tensor:
+            logits = super().forward(x_bchw.flatten(1))
+            return logits if self.training else logits * torch.nan
+
+    with pytest.raises(DivergedError, match="validation loss after epoch 1 is nan"):
+        next(train(Broken(64, 10), few, TrainingConfig(), 0))
+
+
 def test_a_network_that_does_not_fit_has_exhausted_memory(few: DataSet) -> None:
     class Huge(nn.Module):
         def __init__(self) -> None:
