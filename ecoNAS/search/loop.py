@@ -155,7 +155,7 @@ class SearchLoop:
     def _consider(self, trial: Trial, candidate: Any) -> None:
         """Send a proposed candidate on its way, or end its trial here."""
         parts, digest = self.parts, candidate.digest
-        self._log(TrialProposed(trial=trial.number, digest=digest, parameters=parts.space.parameters(candidate)))
+        self._log(TrialProposed(trial=trial.number, digest=digest, parameters=trial.params))
         seen = parts.memory.get(digest)
         if seen is not None:
             self._end(trial, _ended(trial, digest, Outcome.DUPLICATE, duplicate_of=seen.trial))

@@ -151,7 +151,7 @@ def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(tmp_path: Path,
 
 def test_a_second_ctrl_c_gives_up_at_once_and_loses_only_what_was_under_way(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    process = start(folder, epochs=40)
+    process = start(folder, epochs=25)
     wait_for(lambda: len(ended(folder)) >= 2, process)
     finished = len(ended(folder))
     process.send_signal(signal.SIGINT)
@@ -162,7 +162,7 @@ def test_a_second_ctrl_c_gives_up_at_once_and_loses_only_what_was_under_way(tmp_
     assert "Traceback" not in err
     assert "--resume" in err.strip().splitlines()[-1]
     assert len(ended(folder)) == finished
-    process = start(folder, "--resume", epochs=40)
+    process = start(folder, "--resume", epochs=25)
     _, err = finish(process)
     assert process.returncode == 0, err
     check_whole(folder, trials=10)

@@ -279,4 +279,4 @@ def test_every_trial_has_its_parameters_in_the_events(bench: Bench) -> None:
     trials = bench.study().get_trials()
     for event in proposed:
         assert isinstance(event, TrialProposed)
-        assert set(event.parameters) == set(trials[event.trial].params)
+        assert event.parameters == trials[event.trial].params
