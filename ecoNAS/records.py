@@ -61,7 +61,7 @@ class Costs(Frozen):
     Attributes:
         params: Count of trainable numbers.
         macs: Fused multiply-adds of convolutions, linear layers, matrix products and attention.
-        activation_memory_bytes: fp32 bytes of all leaf modules' outputs for one image.
+        activation_memory_bytes: fp32 bytes of the outputs of all layers for one image, each tensor once.
     """
 
     params: Annotated[int, Field(ge=0)]

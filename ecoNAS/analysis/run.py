@@ -167,7 +167,7 @@ class Run:
         """Return the trained network of a trial, in evaluation mode, on the CPU.
 
         Raises:
-            RunFolderError: if the trial left no weights.
+            RunFolderError: if the trial left no weights, or they are broken.
         """
         trial = self.trial(trial) if isinstance(trial, int) else trial
         training = trial.evaluation.training if trial.evaluation else None
@@ -175,12 +175,11 @@ class Run:
         if trial.evaluation is None or path is None or not path.exists():
             kept = ", ".join(str(member.number) for member in self.front_trials()) or "none"
             raise RunFolderError(f"trial {trial.number} ({trial.state}) left no weights; on the front: {kept}")
-        from safetensors.torch import load_file  # noqa: PLC0415  torch is slow to import; only this method needs it
-
-        from ecoNAS.models.network import build_network  # noqa: PLC0415  likewise
+        from ecoNAS.models.network import build_network  # noqa: PLC0415  torch is slow; only this method needs it
+        from ecoNAS.training.checkpoint import load_weights  # noqa: PLC0415  likewise
 
         network: nn.Module = build_network(trial.evaluation.candidate.architecture, trial.evaluation.problem)
-        network.load_state_dict(load_file(path))
+        load_weights(network, path)
         return network.eval()
 
     def _columns(self, objective: Objective) -> tuple[str, ...]:

@@ -214,14 +214,14 @@ def test_a_model_whose_weights_were_not_kept_is_refused(run):
 @pytest.mark.slow
 def test_a_model_computes_what_its_weights_say(make_run, tmp_path):
     import torch
-    from safetensors.torch import save_file
 
     from ecoNAS.models.network import build_network
+    from ecoNAS.training.checkpoint import save_weights
 
     path = make_run(tmp_path / "run", trials=2)
     trial = load_run(path).trial(1)
     network = build_network(trial.evaluation.candidate.architecture, trial.evaluation.problem).eval()
-    save_file(network.state_dict(), path / trial.evaluation.training.weights_file)
+    save_weights(network, path / trial.evaluation.training.weights_file)
     x_bchw = torch.rand(trial.evaluation.problem.input_shape(batch=3))
     with torch.no_grad():
         assert torch.equal(load_run(path).model(1)(x_bchw), network(x_bchw))
