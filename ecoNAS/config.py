@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from ecoNAS.architecture import Deployment, Frozen, canonical_digest
+from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.errors import ConfigError
 from ecoNAS.validation import KeyPath, shorten
 from ecoNAS.yaml_file import YamlFile, read_yaml
@@ -81,6 +82,11 @@ class EnergyConfig(Frozen):
     """Where joules come from, and for how many images a deployed network is meant to live."""
 
     meter: str = "auto"
+    device: str | None = Field(None, description="UUID of one of several; None: the one that candidates run on")
+    path: Path | None = Field(None, description="the log of an external meter, for `csv`")
+    clock_offset_s: float | Literal["align"] = Field(0.0, description="seconds that clock is ahead of ours, for `csv`")
+    root: Path = Field(Path("/"), description="where `sys` and `proc` lie; elsewhere where a host's are mounted")
+    protocol: EnergySettings = EnergySettings()
     device_class: str = Field("cpu", description="whose coefficients an estimate uses")
     lifetime_images: Annotated[float, Field(gt=0)] = 1e6
 

@@ -31,6 +31,18 @@ class MeterError(EcoNASError):
     """Joules cannot be had the way that was asked for; the message says what was probed and what would work."""
 
 
+class MeasurementError(MeterError):
+    """A measurement was refused: its counter was lost, reset or dead, or the device was not ours alone.
+
+    Attributes:
+        lower_bound_j: Joules that were counted before; at least so many were spent.
+    """
+
+    def __init__(self, message: str, lower_bound_j: float = 0.0) -> None:
+        super().__init__(message)
+        self.lower_bound_j = lower_bound_j
+
+
 class JoulesMixError(EcoNASError):
     """Joules of different kind, method, scope or device were added or compared."""
 

@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from ecoNAS.architecture import Frozen
 from ecoNAS.errors import RunFolderError, why_not_written
 from ecoNAS.joules import Joules
+from ecoNAS.measurement import MeterInfo
 from ecoNAS.records import Outcome, now
 from ecoNAS.validation import in_one_line
 
@@ -29,6 +30,25 @@ class _Event(Frozen):
     time: datetime = Field(default_factory=now)
 
 
+class Phase(Frozen):
+    """One stretch of a trial on one device.
+
+    Attributes:
+        device: By the identity of its meter, or `cpu` and `cuda` where nothing is metered.
+        paused_s: Seconds of it that were spent waiting for someone else's measurement.
+        energy: Of this phase alone, where that is known; None where others shared the device.
+        idle_w: Watts of resident idle that a profile measured.
+    """
+
+    name: Literal["profiling", "training"]
+    started: datetime
+    ended: datetime
+    device: str
+    paused_s: float = 0.0
+    energy: Joules | None = None
+    idle_w: float | None = None
+
+
 class RunStarted(_Event):
     """A search began, or went on after it had ended or died."""
 
@@ -37,6 +57,7 @@ class RunStarted(_Event):
     trials: int
     sampler: str
     energy: str = Field(description="the meter or estimator that prices joules")
+    meter: MeterInfo | None = Field(None, description="of the reference device; None where joules are estimated")
 
 
 class TrialProposed(_Event):
@@ -78,6 +99,32 @@ class TrialEnded(_Event):
     duration_s: float = 0.0
     training_s: float = 0.0
     training_energy: Joules | None = None
+    phases: tuple[Phase, ...] = ()
+
+
+class ProfileRefined(_Event):
+    """The energy profile of an ended trial was measured again, to a tighter target."""
+
+    type: Literal["profile_refined"] = "profile_refined"
+    trial: int
+    digest: str
+    phase: Phase
+
+
+class EnergyMetered(_Event):
+    """The driver read the counter of the reference device; its joules are all that the device took meanwhile."""
+
+    type: Literal["energy_metered"] = "energy_metered"
+    started: datetime
+    ended: datetime
+    energy: Joules
+
+
+class MeterFailed(_Event):
+    """The counter of the reference device could not be trusted any more; what it counted before is a lower bound."""
+
+    type: Literal["meter_failed"] = "meter_failed"
+    reason: str
 
 
 class ScaleFixed(_Event):
@@ -92,12 +139,21 @@ class RunEnded(_Event):
     """A search ended in its own words; a run that died has no such event."""
 
     type: Literal["run_ended"] = "run_ended"
-    reason: Literal["trials", "exhausted", "interrupted", "nothing_passes", "failing"]
+    reason: Literal["trials", "budget", "exhausted", "interrupted", "nothing_passes", "failing"]
     detail: str = ""
 
 
 Event = Annotated[
-    RunStarted | TrialProposed | TrialStarted | WorkerLost | TrialEnded | ScaleFixed | RunEnded,
+    RunStarted
+    | TrialProposed
+    | TrialStarted
+    | WorkerLost
+    | TrialEnded
+    | ProfileRefined
+    | EnergyMetered
+    | MeterFailed
+    | ScaleFixed
+    | RunEnded,
     Field(discriminator="type"),
 ]
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from ecoNAS.architecture import Frozen
 from ecoNAS.errors import JoulesMixError
+from ecoNAS.measurement import MeterInfo
 
 Kind = Literal["measured", "estimated", "simulated"]
 JoulesT = TypeVar("JoulesT", bound="_Joules")
@@ -101,3 +102,18 @@ class SimulatedJoules(_Joules):
 
 
 Joules = Annotated[MeasuredJoules | EstimatedJoules | SimulatedJoules, Field(discriminator="kind")]
+
+
+def counted(meter: MeterInfo, value_j: float, interval_j: tuple[float, float] | None = None) -> Joules:
+    """Return joules that a meter counted, typed by its kind.
+
+    Args:
+        meter: Where they come from.
+        value_j: Joules.
+        interval_j: Bounds of the 95 % interval; None: the value itself, for a plain difference of two readings.
+    """
+    low_j, high_j = interval_j or (value_j, value_j)
+    joules = MeasuredJoules if meter.kind == "measured" else SimulatedJoules
+    return joules(
+        value_j=value_j, low_j=low_j, high_j=high_j, method=meter.method, scope=meter.scope, device=meter.device
+    )

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from ecoNAS.architecture import Candidate, Deployment, Frozen, Problem, canonical_digest
 from ecoNAS.joules import Joules
+from ecoNAS.measurement import Latency, Measurement, ProfileStatus
 
 RECORD_VERSION: Final = 1
 
@@ -110,27 +111,43 @@ class TrainingKey(Key):
     start: str = "scratch"
 
 
-class Latency(Frozen):
-    """Seconds per batch of a deployed network, by wall clock."""
+class Workload(Frozen):
+    """What ran while joules were measured.
 
-    median_s: float
-    p95_s: float
-    standard_error_s: float
-    num_iterations: int
-    batch: int
+    Attributes:
+        model: A name for people: of a timm model, a file, or `architecture`.
+        digest: Of the architecture or the file; equal digests are equal networks.
+        shape: Of one batch: (batch, channels, height, width).
+    """
+
+    model: str
+    digest: str
+    shape: tuple[int, int, int, int]
+    deployment: Deployment
 
 
 class EnergyProfile(Frozen):
-    """Joules per image of one candidate on one device, with interval and provenance."""
+    """Joules per image of one candidate on one device, with interval and provenance.
+
+    Attributes:
+        energy: With the interval for ranking networks on this device; None where the status is `invalid`.
+        measurement: Windows, absolute interval, power, temperatures and all; None for an estimate.
+        peak_memory_bytes: Of the device (a GPU) or of the process; None where it was not measured.
+        software: Versions by package, of the machine that measured.
+    """
 
     version: Literal[1] = RECORD_VERSION
     key: ProfileKey
-    quantity: Literal["energy_per_image"] = "energy_per_image"
-    energy: Joules
+    quantity: Literal["energy_per_image", "energy_per_image_b1"] = "energy_per_image"
+    energy: Joules | None
     latency: Latency | None = None
     runner: str
-    status: Literal["ok", "ci_unmet", "unstable", "thermal_unsettled", "invalid"] = "ok"
+    status: ProfileStatus = "ok"
     reasons: tuple[str, ...] = ()
+    measurement: Measurement | None = None
+    workload: Workload | None = None
+    peak_memory_bytes: int | None = None
+    software: dict[str, str] = {}
     started: datetime
     ended: datetime
 

@@ -18,11 +18,11 @@ from ecoNAS.architecture import (
     StemSpec,
 )
 from ecoNAS.joules import EstimatedJoules
+from ecoNAS.measurement import Latency
 from ecoNAS.records import (
     Costs,
     EnergyProfile,
     Evaluation,
-    Latency,
     Outcome,
     ProfileKey,
     Score,

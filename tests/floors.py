@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("costs", "energy"),
     ("space", "models", "data", "records", "events", "run_folder"),
     ("config", "architecture", "pareto", "joules", "yaml_file"),
-    ("validation",),
+    ("validation", "measurement", "energy_settings"),
     ("errors",),
 )
 FLOOR_OF = {unit: len(FLOORS) - place for place, units in enumerate(FLOORS) for unit in units}

@@ -13,7 +13,8 @@ from typing import Final, Protocol
 from ecoNAS.architecture import Candidate, Deployment
 from ecoNAS.errors import MeterError
 from ecoNAS.joules import EstimatedJoules
-from ecoNAS.records import Costs, EnergyProfile, Latency, ProfileKey, now
+from ecoNAS.measurement import Latency
+from ecoNAS.records import Costs, EnergyProfile, ProfileKey, now
 
 # Half of the interval in log space: the value times and divided by this (uncalibrated). The literature behind the
 # coefficient of MACs spreads by 4.8 either way over devices and networks, and by 2 to 11 in all within one family.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
-from ecoNAS.records import Latency
+from ecoNAS.measurement import Latency
 
 WARM_UP_ITERATIONS: Final = 3
 WARM_UP_S: Final = 0.05

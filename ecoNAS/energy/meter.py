@@ -1,17 +1,17 @@
 """What a meter is: a counter of joules that can be read at any time.
 
 A meter counts; an estimator (`estimate`) computes and has no counter, so it is another protocol with another type of
-result. How readings become joules per image is decided by the protocol of measurement, and which meter is used by
-`select`. Here is also the simplest meter, a constant power for tests.
+result. How readings become joules per image is decided by `profile`, and which meter is used by `select`. Here is also
+the simplest meter, a constant power for tests. Only the standard library is imported (see `ecoNAS.measurement`).
 """
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
 from ecoNAS.energy.clock import Clock
 from ecoNAS.errors import MeterError
-from ecoNAS.joules import Joules, SimulatedJoules
+from ecoNAS.measurement import DeviceState, MeterInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,42 +19,41 @@ class Reading:
     """What a counter showed at one moment.
 
     Attributes:
-        energy: Joules since the meter was opened.
-        time_s: Monotonic seconds at which it showed them.
+        energy_j: Joules since the meter was opened.
+        time_s: Monotonic seconds, by the clock of the meter, at which it showed them.
     """
 
-    energy: Joules
+    energy_j: float
     time_s: float
 
 
 class EnergyMeter(Protocol):
-    """A counter of joules; a context manager, since it holds a device open."""
+    """A counter of joules; a context manager, since it holds a device open.
+
+    Making one finds the device and raises MeterError, with the remedy, where it cannot be had; nothing is held open
+    until the meter is entered.
+    """
 
     @property
-    def name(self) -> str:
-        """The name under which an experiment asks for it."""
-        ...
-
-    @property
-    def kind(self) -> Literal["measured", "simulated"]:
-        """Whether a real counter stands behind it."""
-        ...
-
-    @property
-    def scope(self) -> str:
-        """Which parts of the device it counts, such as 'package and dram'."""
-        ...
-
-    @property
-    def device(self) -> str:
-        """Which device it counts, by an identity that does not move between runs."""
+    def info(self) -> MeterInfo:
+        """What it is; known before it is opened."""
         ...
 
     def read(self) -> Reading:
         """Return the joules since it was opened; never less than before.
 
         Raises:
-            MeterError: if it is not open, or the counter was reset or is dead.
+            MeterError: if it is not open.
+            MeasurementError: if the counter was lost, reset or cannot be read: no number can be trusted any more.
+        """
+        ...
+
+    def state(self) -> DeviceState:
+        """Return what the device says of itself right now; what it cannot say is None.
+
+        Raises:
+            MeterError: if it is not open.
+            MeasurementError: if the device is lost.
         """
         ...
 
@@ -78,31 +77,23 @@ class SimulatedMeter:
         device: What its joules say they come from.
     """
 
-    name = "simulated"
-    kind: Literal["simulated"] = "simulated"
-    scope = "whole device"
-
     def __init__(self, power_w: float, clock: Clock, device: str = "simulated:0") -> None:
-        self.device = device
+        self.info = MeterInfo(
+            "simulated", "simulated", "constant_power", "whole device", device, device_name="constant power"
+        )
         self._power_w = power_w
         self._clock = clock
         self._opened_s: float | None = None
 
     def read(self) -> Reading:
         """Return power times the seconds since it was opened."""
-        if self._opened_s is None:
-            raise MeterError("meter 'simulated' is not open; read it inside `with meter:`")
         now_s = self._clock.now_s()
-        energy_j = self._power_w * (now_s - self._opened_s)
-        energy = SimulatedJoules(
-            value_j=energy_j,
-            low_j=energy_j,
-            high_j=energy_j,
-            method="constant_power",
-            scope=self.scope,
-            device=self.device,
-        )
-        return Reading(energy, now_s)
+        return Reading(self._power_w * (now_s - self._require_open()), now_s)
+
+    def state(self) -> DeviceState:
+        """Return its power; it says nothing else of itself."""
+        self._require_open()
+        return DeviceState(power_w=self._power_w)
 
     def __enter__(self) -> Self:
         """Start to count from zero."""
@@ -114,3 +105,8 @@ class SimulatedMeter:
     ) -> None:
         """Stop counting."""
         self._opened_s = None
+
+    def _require_open(self) -> float:
+        if self._opened_s is None:
+            raise MeterError("meter 'simulated' is not open; read it inside `with meter:`")
+        return self._opened_s

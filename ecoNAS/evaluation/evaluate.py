@@ -141,7 +141,7 @@ def _profile(task: EvaluationTask, network: nn.Module) -> EnergyProfile:
 
 def _screen(task: EvaluationTask, profile: EnergyProfile) -> Screening:
     """Hold what is known before training against the bounds."""
-    known = {"energy_per_image": profile.energy.value_j}
+    known = {"energy_per_image": profile.energy.value_j} if profile.energy is not None else {}
     if profile.latency is not None:
         known["latency"] = profile.latency.median_s
     return screen(task.costs, task.constraints, known)

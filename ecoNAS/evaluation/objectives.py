@@ -63,9 +63,10 @@ def _training_energy(evaluation: Evaluation, _: float) -> Score | None:
 
 
 def _lifetime_energy(evaluation: Evaluation, images: float) -> Score | None:
-    if evaluation.training is None or evaluation.training.energy is None or evaluation.profile is None:
+    training, profile = evaluation.training, evaluation.profile
+    if training is None or training.energy is None or profile is None or profile.energy is None:
         return None
-    return _energy_score(evaluation.training.energy + evaluation.profile.energy * images)
+    return _energy_score(training.energy + profile.energy * images)
 
 
 def _latency(evaluation: Evaluation, _: float) -> Score | None:

@@ -134,7 +134,7 @@ def _prefixed(energy_j: float) -> str:
 
 def _energy_note(metrics: Metrics) -> str:
     profile = metrics.profile
-    if profile is None:
+    if profile is None or profile.energy is None:
         return "Its energy per image was neither measured nor estimated."
     energy, how = profile.energy, profile.key.deployment
     note = f"Per image: {energy.method}, of {energy.scope}, on {energy.device}; batches of {how.batch} in {how.dtype}, "

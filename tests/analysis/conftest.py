@@ -30,12 +30,12 @@ from ecoNAS.architecture import (
 )
 from ecoNAS.events import Event, RunEnded, RunStarted, ScaleFixed, TrialEnded, TrialProposed, TrialStarted
 from ecoNAS.joules import EstimatedJoules, Joules, MeasuredJoules
+from ecoNAS.measurement import Latency
 from ecoNAS.records import (
     Costs,
     EnergyProfile,
     EpochRecord,
     Evaluation,
-    Latency,
     Outcome,
     ProfileKey,
     Score,
