@@ -108,6 +108,7 @@ class ProfileRefined(_Event):
     type: Literal["profile_refined"] = "profile_refined"
     trial: int
     digest: str
+    target: float
     phase: Phase
 
 

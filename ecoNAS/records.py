@@ -118,12 +118,14 @@ class Workload(Frozen):
         model: A name for people: of a timm model, a file, or `architecture`.
         digest: Of the architecture or the file; equal digests are equal networks.
         shape: Of one batch: (batch, channels, height, width).
+        costs: Of the network; None where it could not be counted.
     """
 
     model: str
     digest: str
     shape: tuple[int, int, int, int]
     deployment: Deployment
+    costs: Costs | None = None
 
 
 class EnergyProfile(Frozen):
@@ -169,6 +171,8 @@ class Training(Frozen):
         accuracy: On the validation split, a fraction.
         validation_predictions: The class predicted for each validation image, in the order of the split.
         energy: Joules of the training; None where they are not known.
+        energy_note: Why a measured training has no joules, and how many were counted before; empty otherwise.
+        paused_s: Seconds of `duration_s` that it waited for others' measurements.
         weights_file: Relative to the run folder; None where weights were not kept.
     """
 
@@ -180,9 +184,11 @@ class Training(Frozen):
     images_seen: int
     validation_predictions: tuple[int, ...]
     energy: Joules | None
+    energy_note: str = ""
     weights_file: str | None
     device: str
     duration_s: float
+    paused_s: float = 0.0
     started: datetime
     ended: datetime
 

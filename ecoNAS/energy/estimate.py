@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from ecoNAS.architecture import Candidate, Deployment
+from ecoNAS.architecture import Deployment
 from ecoNAS.errors import MeterError
 from ecoNAS.joules import EstimatedJoules
 from ecoNAS.measurement import Latency
@@ -164,16 +164,16 @@ def estimate_energy_per_image(estimator: EnergyEstimator, costs: Costs, deployme
 def estimate_profile(
     estimator: EnergyEstimator,
     costs: Costs,
-    candidate: Candidate,
+    key: ProfileKey,
     latency: Latency | None = None,
     started: datetime | None = None,
 ) -> EnergyProfile:
-    """Return the estimated joules per image of a candidate as a record.
+    """Return the estimated joules per image of a network as a record.
 
     Args:
         estimator: Who prices it.
-        costs: Of the candidate's architecture at the resolution of its deployment.
-        candidate: What would run.
+        costs: Of the network at the resolution of its deployment.
+        key: What would run, and how; its device is the class that the estimator prices.
         latency: Measured beside it, if it was.
         started: When that measurement began; None: now.
 
@@ -181,12 +181,11 @@ def estimate_profile(
         MeterError: if the estimator knows nothing about the deployment's data type.
     """
     started = started or now()
-    deployment = candidate.deployment
     return EnergyProfile(
-        key=ProfileKey(architecture=candidate.architecture.digest, deployment=deployment, device=estimator.device),
-        energy=estimate_energy_per_image(estimator, costs, deployment),
+        key=key,
+        energy=estimate_energy_per_image(estimator, costs, key.deployment),
         latency=latency,
-        runner=deployment.runtime,
+        runner=key.deployment.runtime,
         started=started,
         ended=now(),
     )

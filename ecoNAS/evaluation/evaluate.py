@@ -25,7 +25,7 @@ from ecoNAS.errors import DataError
 from ecoNAS.evaluation.objectives import OBJECTIVES
 from ecoNAS.joules import Joules
 from ecoNAS.models.network import build_network
-from ecoNAS.records import Costs, EnergyProfile, Evaluation, Outcome, Training, TrainingKey, now
+from ecoNAS.records import Costs, EnergyProfile, Evaluation, Outcome, ProfileKey, Training, TrainingKey, now
 from ecoNAS.training.checkpoint import save_weights
 from ecoNAS.training.failures import InfeasibleTrainingError
 from ecoNAS.training.seeding import seeded
@@ -123,7 +123,9 @@ def evaluate(task: EvaluationTask, at_batch_boundary: Callable[[], None] = lambd
 
 
 def _profile(task: EvaluationTask, network: nn.Module) -> EnergyProfile:
-    profile = estimate_profile(select_energy_source(task.energy), task.costs, task.candidate)
+    source, candidate = select_energy_source(task.energy), task.candidate
+    key = ProfileKey(architecture=candidate.architecture.digest, deployment=candidate.deployment, device=source.device)
+    profile = estimate_profile(source, task.costs, key)
     if not task.measures_latency:
         return profile
     batch = task.candidate.deployment.batch

@@ -24,8 +24,12 @@ logger = logging.getLogger(__name__)
 class _Actor:
     """What runs inside a worker process."""
 
-    def __init__(self, run: Callable[[Any], Any]) -> None:  # Any: Ray's handles are not typed
-        self._run = run
+    def __init__(self, run: Callable[[Any], Any], place: Callable[[], str]) -> None:  # Any: Ray's handles are not typed
+        self._run, self._place = run, place
+
+    def place(self) -> str:
+        """Return where this process works."""
+        return self._place()
 
     def run(self, task: Any) -> tuple[Any, str]:
         """Return (result, "") or (None, traceback)."""
@@ -37,10 +41,28 @@ class _Actor:
 
 @dataclass(slots=True)
 class _Worker:
-    """An actor and how many tasks it has been given."""
+    """An actor, where it works, and how many tasks it has been given."""
 
     actor: Any  # Ray's handles are not typed
+    place: str = ""
     num_tasks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Places(Generic[TaskT]):
+    """Which task must run where.
+
+    Attributes:
+        here: Called in each actor: where it works; importable by name.
+        needed: Where a task must run; None for anywhere.
+    """
+
+    here: Callable[[], str]
+    needed: Callable[[TaskT], str | None]
+
+
+def _nowhere() -> str:
+    return ""
 
 
 class RayWorkers(Generic[TaskT, ResultT]):
@@ -52,7 +74,9 @@ class RayWorkers(Generic[TaskT, ResultT]):
         count: int,
         cpus: int = 1,
         gpus: float = 0.0,
+        *,
         tasks_per_worker: int = 200,
+        places: Places[TaskT] | None = None,
     ) -> None:
         """Start Ray, if it is not running, and the actors.
 
@@ -62,13 +86,15 @@ class RayWorkers(Generic[TaskT, ResultT]):
             cpus: CPUs, and threads, of each.
             gpus: Share of a GPU of each.
             tasks_per_worker: After so many, an actor is replaced.
+            places: Where tasks must run, if they cannot run anywhere.
         """
         self._run, self._cpus, self._gpus, self._tasks_per_worker = run, cpus, gpus, tasks_per_worker
+        self._places = places
         self.capacity = count
         self._owns_ray = not ray.is_initialized()
         if self._owns_ray:
             _start_ray(count * cpus)
-        self._idle: deque[_Worker] = deque(self._new_worker() for _ in range(count))
+        self._idle: deque[_Worker] = deque(self._new_workers(count))
         self._waiting: deque[TaskT] = deque()
         self._running: dict[Any, tuple[_Worker, TaskT]] = {}  # by Ray's object reference
 
@@ -80,7 +106,7 @@ class RayWorkers(Generic[TaskT, ResultT]):
     def next_finished(self, timeout_s: float) -> Finished[TaskT, ResultT] | None:
         """Wait for any actor; one that died is replaced and its task comes back as lost."""
         if not self._running:
-            return None
+            return self._without_place()
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
         if not done:
             return None
@@ -100,6 +126,14 @@ class RayWorkers(Generic[TaskT, ResultT]):
         self._feed()
         return finished
 
+    def _without_place(self) -> Finished[TaskT, ResultT] | None:
+        """Return a task that no actor is in the right place for, since all are idle and it still waits."""
+        if not self._waiting or self._places is None:
+            return None
+        task = self._waiting.popleft()
+        there = ", ".join(sorted({worker.place for worker in self._idle}))
+        return Finished(task, None, error=f"no worker is on {self._places.needed(task)}; there are workers on {there}")
+
     def close(self) -> None:
         """Kill the actors, and Ray if it was started here."""
         for worker in [*self._idle, *(worker for worker, _ in self._running.values())]:
@@ -116,19 +150,34 @@ class RayWorkers(Generic[TaskT, ResultT]):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _new_worker(self) -> _Worker:
-        actor = ray.remote(_Actor).options(num_cpus=self._cpus, num_gpus=self._gpus, max_restarts=0)
-        return _Worker(actor.remote(self._run))
+    def _new_workers(self, count: int) -> list[_Worker]:
+        """Start actors; where places matter, wait until each says where it is (they start side by side)."""
+        new = ray.remote(_Actor).options(num_cpus=self._cpus, num_gpus=self._gpus, max_restarts=0)
+        here = self._places.here if self._places else _nowhere
+        actors: list[Any] = [new.remote(self._run, here) for _ in range(count)]
+        if self._places is None:
+            return [_Worker(actor) for actor in actors]
+        places = ray.get([actor.place.remote() for actor in actors])
+        return [_Worker(actor, place) for actor, place in zip(actors, places, strict=True)]
 
     def _replace(self, worker: _Worker) -> None:
         ray.kill(worker.actor)
-        self._idle.append(self._new_worker())
+        self._idle.extend(self._new_workers(1))
 
     def _feed(self) -> None:
-        while self._idle and self._waiting:
-            worker, task = self._idle.popleft(), self._waiting.popleft()
+        """Give each waiting task, the oldest first, to an idle actor in the right place."""
+        for task in list(self._waiting):
+            worker = self._idle_for(task)
+            if worker is None:
+                continue
+            self._waiting.remove(task)
+            self._idle.remove(worker)
             worker.num_tasks += 1
             self._running[worker.actor.run.remote(task)] = (worker, task)
+
+    def _idle_for(self, task: TaskT) -> _Worker | None:
+        needed = self._places.needed(task) if self._places else None
+        return next((worker for worker in self._idle if needed in (None, worker.place)), None)
 
 
 def _start_ray(num_cpus: int) -> None:

@@ -155,7 +155,9 @@ def _workers(
     if config.kind == "in_process":
         return InProcessWorkers(lambda task: evaluate(task, interrupt.check))
     gpus = setup.num_gpus / setup.num_workers if setup.device == "cuda" else 0.0
-    return RayWorkers(evaluate, setup.num_workers, config.cpus_per_trial, gpus, config.candidates_per_worker)
+    return RayWorkers(
+        evaluate, setup.num_workers, config.cpus_per_trial, gpus, tasks_per_worker=config.candidates_per_worker
+    )
 
 
 def _data_card(data: DataSet) -> DataCard:

@@ -66,7 +66,8 @@ def train(
         recipe: The whole training; whoever wants less stops listening.
         seed: Decides the order of images, augmentation and dropout.
         device: 'cpu' or a CUDA device.
-        at_batch_boundary: Called before each training batch; may wait while others measure the device.
+        at_batch_boundary: Called before each batch, of training and of validation; may wait while others measure the
+            device.
 
     Yields:
         One result an epoch.
@@ -84,12 +85,21 @@ def train(
         yield result
 
 
-def predict(network: nn.Module, split: ImageSplit, normaliser: Normaliser, batch_size: int, device: str) -> Tensor:
+def predict(
+    network: nn.Module,
+    split: ImageSplit,
+    normaliser: Normaliser,
+    batch_size: int,
+    device: str,
+    *,
+    at_batch_boundary: Callable[[], None] = lambda: None,
+) -> Tensor:
     """Return the float32 logits (N, K) of a split on the CPU; leaves the network in evaluation mode."""
     network.eval()
     parts = []
     with torch.inference_mode():
         for start in range(0, len(split), batch_size):
+            at_batch_boundary()
             images_bhwc = torch.tensor(split.images[start : start + batch_size], device=device)
             parts.append(network(normaliser(images_bhwc)))
         return torch.cat(parts).float().cpu()
@@ -130,7 +140,14 @@ class _Loop:
             train_loss = self._train(epoch, torch.Generator().manual_seed(derive_seed(seed, "batches", epoch)))
         labels = self._data.validation.labels
         batch_size = EVALUATION_BATCHES * self._recipe.batch_size
-        logits_nk = predict(self._network, self._data.validation, self._normaliser, batch_size, self._device)
+        logits_nk = predict(
+            self._network,
+            self._data.validation,
+            self._normaliser,
+            batch_size,
+            self._device,
+            at_batch_boundary=self._at_batch_boundary,
+        )
         validation_loss = mean_loss(logits_nk, torch.tensor(labels))
         _check_finite(validation_loss, f"validation loss after epoch {epoch}")
         predictions: Ints = logits_nk.argmax(dim=1).numpy()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoNAS.architecture import Architecture, Candidate, Deployment
+from ecoNAS.architecture import Architecture, Deployment
 from ecoNAS.energy.estimate import (
     COEFFICIENTS,
     MacsAndBytes,
@@ -15,7 +15,7 @@ from ecoNAS.energy.estimate import (
     forward_work,
 )
 from ecoNAS.errors import MeterError
-from ecoNAS.records import Costs
+from ecoNAS.records import Costs, ProfileKey
 
 # By hand: sqrt(190 * 4400) pJ = 914.3304 pJ per MAC, and sqrt(1.3 * 2.6) nJ / 8 bytes = 229.8097 pJ per byte.
 MAC_J = 914.3304e-12
@@ -87,9 +87,10 @@ def test_weights_are_read_once_per_batch() -> None:
 
 
 def test_profile_is_keyed_by_what_decides_its_joules(example_architecture: Architecture) -> None:
-    candidate = Candidate(architecture=example_architecture, deployment=Deployment(batch=8))
+    estimator = MacsAndBytes("cpu")
+    key = ProfileKey(architecture=example_architecture.digest, deployment=Deployment(batch=8), device=estimator.device)
 
-    profile = estimate_profile(MacsAndBytes("cpu"), COSTS, candidate)
+    profile = estimate_profile(estimator, COSTS, key)
 
     assert profile.key.architecture == example_architecture.digest
     assert profile.key.deployment == Deployment(batch=8)

@@ -1,0 +1,156 @@
+"""What a worker is told: everything that evaluating one network depends on, so that any process gives the same record.
+
+A task says which network, which data, which recipe and which meter; what is done with them is decided by `evaluate`.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from ecoNAS.architecture import Candidate, Deployment, Frozen, Problem, derive_seed
+from ecoNAS.config import DataConfig, EnergyConfig, TrainingConfig
+from ecoNAS.costs.constraints import Constraint
+from ecoNAS.energy_settings import EnergySettings
+from ecoNAS.measurement import MeterInfo
+from ecoNAS.models.baseline import build_baseline
+from ecoNAS.models.network import build_network
+from ecoNAS.records import Costs, EnergyProfile, ProfileKey, TrainingKey, Workload
+
+
+class NetworkTask(Frozen):
+    """What profiling and training depend on, whichever network it is.
+
+    Attributes:
+        data_digest: The fingerprint that the data must have where the task is run.
+        reference: The meter of the device that joules are measured on; None where they are estimated.
+        target: A measured profile is content with this relative half-width of its interval.
+        driver_pid: Of the process that runs the search: it and its children are ours when others are looked for.
+        trains_alone: Whether no other training of this search shares the device, so that its joules can be told.
+        seed: Of the run; what is random in the training derives from it and from the architecture.
+        device: "cpu" or "cuda".
+        weights: Where the trained weights go, relative to `run_folder`; None to drop them.
+    """
+
+    problem: Problem
+    costs: Costs
+    data: DataConfig
+    data_digest: str
+    recipe: TrainingConfig
+    energy: EnergyConfig
+    reference: MeterInfo | None = None
+    target: float = EnergySettings().first_target
+    driver_pid: int | None = None
+    trains_alone: bool = False
+    measures_latency: bool = False
+    seed: int = 0
+    device: str = "cpu"
+    threads: int = 1
+    run_folder: Path | None = None
+    weights: str | None = None
+
+    @property
+    def model(self) -> str:
+        """The network's name for people."""
+        raise NotImplementedError
+
+    @property
+    def architecture_key(self) -> str:
+        """What the keys of profile and training call the architecture."""
+        raise NotImplementedError
+
+    @property
+    def deployment(self) -> Deployment:
+        """How the network runs when it is used."""
+        raise NotImplementedError
+
+    def build(self) -> nn.Module:
+        """Return the network with new weights from torch's global generator."""
+        raise NotImplementedError
+
+    @property
+    def training_key(self) -> TrainingKey:
+        """What decides the weights."""
+        return TrainingKey(
+            architecture=self.architecture_key,
+            data=self.data_digest,
+            recipe=self.recipe.digest,
+            resolution=self.problem.resolution,
+            seed=derive_seed(self.seed, "training", self.architecture_key),
+        )
+
+    def profile_key(self, device: str) -> ProfileKey:
+        """Return what decides the joules on a device."""
+        return ProfileKey(architecture=self.architecture_key, deployment=self.deployment, device=device)
+
+    @property
+    def workload(self) -> Workload:
+        """What runs while it is measured."""
+        return Workload(
+            model=self.model,
+            digest=self.architecture_key,
+            shape=self.problem.input_shape(self.deployment.batch),
+            deployment=self.deployment,
+            costs=self.costs,
+        )
+
+
+class EvaluationTask(NetworkTask):
+    """The evaluation of one candidate.
+
+    Attributes:
+        stage: `profile` measures and does not train; `train` trains and takes `profile` as it is; `whole` does both.
+        profile: What was measured before; None to measure.
+    """
+
+    trial: int
+    candidate: Candidate
+    constraints: tuple[Constraint, ...] = ()
+    lifetime_images: float = 1e6
+    stage: Literal["whole", "profile", "train"] = "whole"
+    profile: EnergyProfile | None = None
+
+    @property
+    def model(self) -> str:
+        """`architecture`: it has no other name."""
+        return "architecture"
+
+    @property
+    def architecture_key(self) -> str:
+        """The digest of the architecture."""
+        return self.candidate.architecture.digest
+
+    @property
+    def deployment(self) -> Deployment:
+        """That of the candidate."""
+        return self.candidate.deployment
+
+    def build(self) -> nn.Module:
+        """Return the candidate's network with new weights."""
+        return build_network(self.candidate.architecture, self.problem)
+
+
+class ReadyModelTask(NetworkTask):
+    """The evaluation of a ready timm model, which a searched network has to beat."""
+
+    timm: str
+    how: Deployment
+
+    @property
+    def model(self) -> str:
+        """Its name."""
+        return self.timm
+
+    @property
+    def architecture_key(self) -> str:
+        """Its name, marked as timm's."""
+        return f"timm:{self.timm}"
+
+    @property
+    def deployment(self) -> Deployment:
+        """That of the experiment."""
+        return self.how
+
+    def build(self) -> nn.Module:
+        """Return the model with new weights, never pretrained."""
+        return build_baseline(self.timm, self.problem)

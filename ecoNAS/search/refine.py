@@ -1,0 +1,129 @@
+"""Measuring again what decides the front: whose place is undecided first, then its members to a tighter target.
+
+While searching, one block of windows a candidate is enough to steer by. At the end the few candidates that are on the
+front, or would be if their joules were at the low end of their interval, are measured until their intervals are
+narrow. Values that were told to the study stay as they are: fronts are read from evaluations.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ecoNAS.energy_settings import EnergySettings
+from ecoNAS.evaluation.objectives import Objectives
+from ecoNAS.evaluation.workers import Finished, Workers
+from ecoNAS.events import Event, Phase, ProfileRefined
+from ecoNAS.pareto import dominates, front
+from ecoNAS.records import Evaluation
+from ecoNAS.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+MAX_ROUNDS = 4  # a refined value may move a candidate on or off the front, which makes others undecided
+POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A candidate that is to be measured again, until half of its interval is `target` of its joules."""
+
+    evaluation: Evaluation
+    target: float
+
+
+def undecided(evaluations: Sequence[Evaluation], objectives: Objectives, settings: EnergySettings) -> list[Wish]:
+    """Return who is to be measured again: members of the front, and candidates that may turn out to belong there.
+
+    Args:
+        evaluations: Of the whole run.
+        objectives: Of the study.
+        settings: Its targets for the front and near it.
+    """
+    rows = [
+        (evaluation, scores)
+        for evaluation in evaluations
+        if evaluation.is_feasible and (scores := objectives.scores(evaluation)) is not None
+    ]
+    if not rows or not any(objective.is_energy for objective in objectives.items):
+        return []
+    values = [tuple(score.value for score in scores) for _, scores in rows]
+    members = set(np.flatnonzero(front(values, objectives.directions)).tolist())
+    wishes = []
+    for place, (evaluation, scores) in enumerate(rows):
+        hopeful = tuple(score.interval[0] if score.interval else score.value for score in scores)
+        if place in members:
+            target = settings.front_target
+        elif any(dominates(values[member], hopeful, objectives.directions) for member in members):
+            continue
+        else:
+            target = settings.near_target
+        measurement = evaluation.profile.measurement if evaluation.profile else None
+        if measurement is not None and measurement.half_width > target:
+            wishes.append(Wish(evaluation, target))
+    return wishes
+
+
+@dataclass(frozen=True, slots=True)
+class Refinement:
+    """How candidates of one run are measured again.
+
+    Attributes:
+        folder: Of the run; its evaluations are rewritten.
+        workers: Idle ones.
+        make_task: The task of a worker that measures and does not train.
+        on_event: Called after each event was written.
+        is_stopping: Whether the user wants an end; what is under way is finished.
+    """
+
+    folder: RunFolder
+    workers: Workers[Any, Evaluation]  # Any: tasks are made by the caller
+    make_task: Callable[[Wish], Any]
+    on_event: Callable[[Event], None]
+    is_stopping: Callable[[], bool]
+
+    def run(self, find: Callable[[Sequence[Evaluation]], list[Wish]]) -> int:
+        """Measure until nothing more is undecided, or everything was tried; return how many profiles were replaced.
+
+        Args:
+            find: Who is to be measured, given all evaluations of the run.
+        """
+        tried = {(event.digest, event.target) for event in self.folder.events if isinstance(event, ProfileRefined)}
+        num_replaced = 0
+        for _ in range(MAX_ROUNDS):
+            found = find(tuple(self.folder.evaluations().values()))
+            wishes = [wish for wish in found if (wish.evaluation.digest, wish.target) not in tried]
+            if not wishes or self.is_stopping():
+                break
+            tried |= {(wish.evaluation.digest, wish.target) for wish in wishes}
+            num_replaced += self._measure(sorted(wishes, key=lambda wish: wish.evaluation.trial))
+        return num_replaced
+
+    def _measure(self, wishes: Sequence[Wish]) -> int:
+        """Measure each of `wishes` once; return how many profiles were replaced."""
+        waiting, under_way, num_replaced = list(wishes), dict[int, Wish](), 0
+        while under_way or (waiting and not self.is_stopping()):
+            while waiting and len(under_way) < self.workers.capacity and not self.is_stopping():
+                wish = waiting.pop(0)
+                under_way[wish.evaluation.trial] = wish
+                self.workers.submit(self.make_task(wish))
+            finished = self.workers.next_finished(POLL_S)
+            if finished is not None:
+                num_replaced += self._replace(under_way.pop(finished.task.trial), finished)
+        return num_replaced
+
+    def _replace(self, wish: Wish, finished: Finished[Any, Evaluation]) -> bool:
+        """Keep the new profile; one that was refused, or whose worker died, leaves the old one where it is."""
+        profile = finished.result.profile if finished.result is not None else None
+        if profile is None or profile.energy is None:
+            logger.warning("trial %d was not measured again: %s", wish.evaluation.trial, finished.error.strip()[-300:])
+            return False
+        evaluation = wish.evaluation.model_copy(update={"profile": profile})
+        self.folder.write_evaluation(evaluation)
+        phase = Phase(name="profiling", started=profile.started, ended=profile.ended, device=profile.key.device)
+        event = ProfileRefined(trial=evaluation.trial, digest=evaluation.digest, target=wish.target, phase=phase)
+        self.folder.events.append(event)
+        self.on_event(event)
+        return True
