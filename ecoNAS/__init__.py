@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ecoNAS.architecture import Architecture, Candidate, Deployment, Problem
     from ecoNAS.config import ExperimentConfig
     from ecoNAS.errors import EcoNASError
+    from ecoNAS.experiment.prepare import prepare
     from ecoNAS.experiment.run import run_search
-    from ecoNAS.experiment.setup import prepare
     from ecoNAS.models.network import build_network
     from ecoNAS.space.search_space import SearchSpace
 
@@ -45,7 +45,7 @@ _HOMES = {
     "SearchSpace": "ecoNAS.space.search_space",
     "build_network": "ecoNAS.models.network",
     "load_run": "ecoNAS.analysis.run",
-    "prepare": "ecoNAS.experiment.setup",
+    "prepare": "ecoNAS.experiment.prepare",
     "run_search": "ecoNAS.experiment.run",
 }
 

@@ -123,6 +123,8 @@ class Measurement:
         period_s: Update period of its counter.
         batch: Images per call.
         value_j: Joules per image, gross: idle power is part of them.
+        repeatability: Half of the 95 % interval as a share of the value, without the floor of the method: more windows
+            make it smaller.
         ranking_j: The 95 % interval for comparing networks on this device.
         absolute_j: The 95 % interval that holds the error of the device's own meter as well.
         net_j: Joules per image above idle; None where idle is not known or not steady.
@@ -143,6 +145,7 @@ class Measurement:
     period_s: float
     batch: int
     value_j: float
+    repeatability: float
     ranking_j: tuple[float, float]
     absolute_j: tuple[float, float]
     net_j: float | None
@@ -157,9 +160,3 @@ class Measurement:
     duration_s: float
     status: ProfileStatus = "ok"
     reasons: tuple[str, ...] = ()
-
-    @property
-    def half_width(self) -> float:
-        """Half of the ranking interval as a share of the value."""
-        low_j, high_j = self.ranking_j
-        return (high_j - low_j) / 2 / self.value_j

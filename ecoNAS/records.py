@@ -193,6 +193,18 @@ class Training(Frozen):
     ended: datetime
 
 
+class ReadyModel(Frozen):
+    """A ready timm model through the same profile and training as a candidate: what a searched network has to beat."""
+
+    version: Literal[1] = RECORD_VERSION
+    name: str
+    costs: Costs
+    profile: EnergyProfile
+    training: Training
+    started: datetime
+    ended: datetime
+
+
 class Evaluation(Frozen):
     """The record that joins costs, profile and training of one candidate; one file each in a run folder.
 

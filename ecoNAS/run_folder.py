@@ -15,15 +15,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from pydantic import ValidationError
 
 from ecoNAS.errors import RunFolderError, why_not_written
 from ecoNAS.events import EventLog
-from ecoNAS.records import Evaluation, now
+from ecoNAS.records import Evaluation, ReadyModel, now
 from ecoNAS.validation import in_one_line
 
+RecordT = TypeVar("RecordT", Evaluation, ReadyModel)
+_WORDS: dict[type[Evaluation] | type[ReadyModel], str] = {Evaluation: "an evaluation", ReadyModel: "a ready model"}
 PACKAGES = ("econas", "optuna", "torch", "timm", "fvcore", "ray", "nvidia-ml-py", "numpy", "scikit-learn")
 
 
@@ -108,11 +110,21 @@ class RunFolder:
     def evaluation(self, digest: str) -> Evaluation | None:
         """Return the record of a candidate, or None."""
         path = self._evaluation(digest)
-        return _read_evaluation(path) if path.exists() else None
+        return _read(path, Evaluation) if path.exists() else None
 
     def evaluations(self) -> dict[str, Evaluation]:
         """Return all records by digest."""
-        return {path.stem: _read_evaluation(path) for path in sorted((self.path / "evaluations").glob("*.json"))}
+        return {path.stem: _read(path, Evaluation) for path in sorted((self.path / "evaluations").glob("*.json"))}
+
+    def write_ready_model(self, model: ReadyModel) -> None:
+        """Write the record of a ready model, whole or not at all."""
+        folder = self.path / "baselines"
+        folder.mkdir(exist_ok=True)
+        write_atomically(folder / f"{model.name}.json", model.model_dump_json(indent=1).encode())
+
+    def ready_models(self) -> tuple[ReadyModel, ...]:
+        """Return the records of all ready models that were evaluated, by name."""
+        return tuple(_read(path, ReadyModel) for path in sorted((self.path / "baselines").glob("*.json")))
 
     @property
     def is_in_use(self) -> bool:
@@ -204,14 +216,14 @@ def describe_environment(seed: int) -> str:
     return json.dumps(facts, indent=2) + "\n"
 
 
-def _read_evaluation(path: Path) -> Evaluation:
+def _read(path: Path, record: type[RecordT]) -> RecordT:
     try:
-        return Evaluation.model_validate_json(path.read_bytes())
+        return record.model_validate_json(path.read_bytes())
     except OSError as error:
         raise RunFolderError(f"{path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
         raise RunFolderError(
-            f"{path}: not an evaluation of this version: {in_one_line(error, Evaluation)}; restore it, or delete it"
+            f"{path}: not {_WORDS[record]} of this version: {in_one_line(error, record)}; restore it, or delete it"
         ) from None
 
 

@@ -32,8 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     config = ExperimentConfig.from_yaml(arguments.experiment, read_overrides(arguments.overrides))
 
     from ecoNAS.analysis.tables import print_evaluation
+    from ecoNAS.experiment.prepare import prepare
     from ecoNAS.experiment.run import evaluate_architecture
-    from ecoNAS.experiment.setup import prepare
     from ecoNAS.records import Outcome
 
     setup = prepare(config)

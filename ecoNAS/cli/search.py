@@ -63,9 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     config = ExperimentConfig.from_yaml(arguments.experiment, read_overrides(arguments.overrides))
 
     from ecoNAS.cli.progress import Progress
+    from ecoNAS.experiment.prepare import prepare
     from ecoNAS.experiment.resume import folder_to_resume, new_folder
     from ecoNAS.experiment.run import Watcher, run_search
-    from ecoNAS.experiment.setup import prepare
 
     find = folder_to_resume if arguments.resume else new_folder
     folder = find(arguments.experiment, arguments.run_dir)

@@ -16,6 +16,7 @@ from ecoNAS.measurement import MeterInfo
 from ecoNAS.models.baseline import build_baseline
 from ecoNAS.models.network import build_network
 from ecoNAS.records import Costs, EnergyProfile, ProfileKey, TrainingKey, Workload
+from ecoNAS.training.seeding import seeded
 
 
 class NetworkTask(Frozen):
@@ -67,6 +68,11 @@ class NetworkTask(Frozen):
     def build(self) -> nn.Module:
         """Return the network with new weights from torch's global generator."""
         raise NotImplementedError
+
+    def build_seeded(self) -> nn.Module:
+        """Return the network with the weights that the task decides, and nothing that ran before."""
+        with seeded(derive_seed(self.training_key.seed, "weights")):
+            return self.build()
 
     @property
     def training_key(self) -> TrainingKey:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 import optuna
+import torch
 from sqlalchemy.exc import SQLAlchemyError
 
 from ecoNAS.analysis.report import write_report
@@ -18,23 +19,31 @@ from ecoNAS.analysis.tables import write_front_csv
 from ecoNAS.architecture import Architecture, Candidate
 from ecoNAS.costs.screen import GateTally
 from ecoNAS.data.datasets import DataSet
+from ecoNAS.energy.rapl import host_identity
+from ecoNAS.energy.select import select_meter
 from ecoNAS.errors import RunFolderError
-from ecoNAS.evaluation.evaluate import EvaluationTask, evaluate
-from ecoNAS.evaluation.ray_workers import RayWorkers
+from ecoNAS.evaluation.devices import gpu_uuid
+from ecoNAS.evaluation.evaluate import evaluate
+from ecoNAS.evaluation.ray_workers import Places, RayWorkers
+from ecoNAS.evaluation.task import EvaluationTask
 from ecoNAS.evaluation.workers import InProcessWorkers
 from ecoNAS.events import Event, RunEnded, RunStarted
+from ecoNAS.experiment.metering import NoMeter, RunMeter
 from ecoNAS.experiment.resume import check_unchanged, write_config
 from ecoNAS.experiment.setup import Setup
 from ecoNAS.export.formats import DataCard
-from ecoNAS.records import Evaluation
+from ecoNAS.records import Evaluation, Outcome
 from ecoNAS.run_folder import RunFolder, describe_environment, write_atomically
 from ecoNAS.search.loop import SearchLoop
 from ecoNAS.search.memory import Memory
 from ecoNAS.search.parts import Parts
+from ecoNAS.search.refine import Refinement, undecided
 from ecoNAS.search.samplers import SAMPLERS, CandidateSampler, SamplerContext
 from ecoNAS.search.storage import open_study
 
 logger = logging.getLogger(__name__)
+
+AnyWorkers = InProcessWorkers[EvaluationTask, Evaluation] | RayWorkers[EvaluationTask, Evaluation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +128,21 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: "_Inte
     names, directions = setup.objectives.names, setup.objectives.directions
     study = open_study(config.search.storage or folder.study, names, directions, sampler)
     started = RunStarted(
-        resumed=resume, trials=config.search.trials, sampler=config.search.sampler, energy=config.energy.meter
+        resumed=resume,
+        trials=config.search.trials,
+        sampler=config.search.sampler,
+        energy=config.energy.meter,
+        meter=setup.reference,
     )
     folder.events.append(started)
     watcher.on_event(started)
-    with _workers(setup, interrupt) as workers:
+    with _run_meter(setup, folder, watcher) as meter, _workers(setup, interrupt) as workers:
+        reporter = _Reporter(folder, config.report.every_s)
+
+        def tick() -> None:
+            meter.flush()
+            reporter()
+
         loop = SearchLoop(
             Parts(
                 space=setup.space,
@@ -140,24 +159,72 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: "_Inte
                 bounds={item.name: item.bound for item in setup.constraints},
                 trials=config.search.trials,
                 on_event=watcher.on_event,
-                on_tick=_Reporter(folder, config.report.every_s),
+                on_tick=tick,
+                next_task=next_stage,
             )
         )
         interrupt.stops(loop)
         loop.restore()
-        return loop.run()
+        ended = loop.run()
+        if setup.reference is not None and ended.reason != "interrupted":
+            _refine(setup, folder, workers, loop, watcher)
+        return ended
 
 
-def _workers(
-    setup: Setup, interrupt: "_Interrupt"
-) -> AbstractContextManager[InProcessWorkers[EvaluationTask, Evaluation] | RayWorkers[EvaluationTask, Evaluation]]:
+def next_stage(task: EvaluationTask, evaluation: Evaluation) -> EvaluationTask | None:
+    """Return the training that follows a profile which was a task of its own; None where nothing follows."""
+    if task.stage != "profile" or evaluation.outcome is not Outcome.EVALUATED:
+        return None
+    return task.model_copy(update={"stage": "train", "profile": evaluation.profile})
+
+
+def _workers(setup: Setup, interrupt: "_Interrupt") -> AbstractContextManager[AnyWorkers]:
     config = setup.config.workers
     if config.kind == "in_process":
         return InProcessWorkers(lambda task: evaluate(task, interrupt.check))
     gpus = setup.num_gpus / setup.num_workers if setup.device == "cuda" else 0.0
+    places: Places[EvaluationTask] | None = None
+    if setup.is_staged and setup.reference is not None:
+        needed = setup.reference.device.split("+")[0]
+        places = Places(_here, lambda task: needed if task.stage == "profile" else None)
     return RayWorkers(
-        evaluate, setup.num_workers, config.cpus_per_trial, gpus, tasks_per_worker=config.candidates_per_worker
+        evaluate,
+        setup.num_workers,
+        config.cpus_per_trial,
+        gpus,
+        tasks_per_worker=config.candidates_per_worker,
+        places=places,
     )
+
+
+def _here() -> str:
+    """Return the identity of the device that this worker runs on."""
+    return gpu_uuid("cuda" if torch.cuda.is_available() else "cpu") or host_identity()
+
+
+def _run_meter(setup: Setup, folder: RunFolder, watcher: Watcher) -> RunMeter | NoMeter:
+    """Return what counts the joules of the whole run; nothing does where they are estimated."""
+    if setup.reference is None:
+        return NoMeter()
+
+    def log(event: Event) -> None:
+        folder.events.append(event)
+        watcher.on_event(event)
+
+    return RunMeter(select_meter(setup.config.energy, gpu_uuid(setup.device)), log)
+
+
+def _refine(setup: Setup, folder: RunFolder, workers: AnyWorkers, loop: SearchLoop, watcher: Watcher) -> None:
+    """Measure the front again, to the tighter target."""
+    refinement = Refinement(
+        folder,
+        workers,
+        lambda wish: setup.refining_task(wish, folder.path),
+        watcher.on_event,
+        lambda: loop.is_stopping,
+    )
+    settings = setup.config.energy.protocol
+    refinement.run(lambda evaluations: undecided(evaluations, setup.objectives, settings))
 
 
 def _data_card(data: DataSet) -> DataCard:

@@ -189,6 +189,11 @@ class SearchLoop:
                 running.attempt += 1
                 self._submit(number)
                 return
+        following = self.parts.next_task(finished.task, finished.result) if finished.result is not None else None
+        if following is not None:
+            running.task = following
+            self.parts.workers.submit(following)
+            return
         del self._running[number]
         if finished.result is not None:
             self.parts.folder.write_evaluation(finished.result)

@@ -29,6 +29,7 @@ class Parts:
         make_task: (trial number, candidate, screening) to the task of a worker.
         values: The objectives' values of an evaluation, in the order of `names`, or None.
         bounds: The user's bounds on objectives, for the scale of the hypervolume.
+        next_task: What a worker does next with a candidate whose present stage is over; None where that was the last.
         on_event: Called after each event was written.
         on_tick: Called at least every half second or so, between events.
     """
@@ -46,5 +47,6 @@ class Parts:
     directions: tuple[Direction, ...]
     bounds: dict[str, float]
     trials: int
+    next_task: Callable[[Any, Evaluation], Any | None] = lambda task, evaluation: None
     on_event: Callable[[Event], None] = lambda event: None
     on_tick: Callable[[], None] = lambda: None

@@ -61,7 +61,7 @@ def undecided(evaluations: Sequence[Evaluation], objectives: Objectives, setting
         else:
             target = settings.near_target
         measurement = evaluation.profile.measurement if evaluation.profile else None
-        if measurement is not None and measurement.half_width > target:
+        if measurement is not None and measurement.repeatability > target:
             wishes.append(Wish(evaluation, target))
     return wishes
 

@@ -20,8 +20,9 @@ import torch
 
 from ecoNAS import ExperimentConfig, load_run, prepare, run_search
 from ecoNAS.architecture import Candidate
-from ecoNAS.evaluation.evaluate import EvaluationTask, evaluate
+from ecoNAS.evaluation.evaluate import evaluate
 from ecoNAS.evaluation.ray_workers import RayWorkers
+from ecoNAS.evaluation.task import EvaluationTask
 from ecoNAS.experiment.setup import Setup
 from ecoNAS.records import Evaluation
 from ecoNAS.run_folder import RunFolder

@@ -206,7 +206,8 @@ def test_an_export_without_weights_says_why(fails: Fails, finished: Path, tmp_pa
 def test_a_failed_trial_cannot_be_exported_and_the_line_says_why(
     fails: Fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from ecoNAS.evaluation.evaluate import EvaluationTask, evaluate
+    from ecoNAS.evaluation.evaluate import evaluate
+    from ecoNAS.evaluation.task import EvaluationTask
     from ecoNAS.records import Evaluation
 
     def unlucky(task: EvaluationTask, at_batch_boundary: Callable[[], None]) -> Evaluation:

@@ -12,7 +12,8 @@ from ecoNAS import ExperimentConfig, build_network, prepare
 from ecoNAS.costs.counts import count_network
 from ecoNAS.data.datasets import load_data
 from ecoNAS.errors import DataError
-from ecoNAS.evaluation.evaluate import EvaluationTask, evaluate
+from ecoNAS.evaluation.evaluate import evaluate
+from ecoNAS.evaluation.task import EvaluationTask
 from ecoNAS.experiment.setup import Setup
 from ecoNAS.records import Evaluation, Outcome
 from ecoNAS.training.failures import DivergedError, MemoryExhaustedError

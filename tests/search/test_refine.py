@@ -29,6 +29,7 @@ def measured(value_j: float, half_width: float) -> Measurement:
         period_s=0.1,
         batch=32,
         value_j=value_j,
+        repeatability=half_width,
         ranking_j=interval,
         absolute_j=interval,
         net_j=None,

@@ -1,0 +1,115 @@
+"""Ticks: the moments at which a counter of energy moves, noted by polling it while something else runs.
+
+Between two ticks a counter says nothing, so joules and seconds are read at ticks alone. Here a counter is also watched
+for signs of death: it stands still, runs backward, or the machine slept.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from ecoNAS.energy.clock import REAL_CLOCK, Clock
+from ecoNAS.energy.meter import EnergyMeter, Reading
+from ecoNAS.energy_settings import EnergySettings
+from ecoNAS.errors import MeasurementError
+
+# A counter of a millisecond is polled, and so seen to move, much less often: a busy machine may hold a poll back.
+DEAD_AT_LEAST_S: Final = 0.25
+SUSPENDED_S: Final = 0.05  # the two clocks that tell of it are read one after the other
+
+
+class TickLog:
+    """Notes (time, joules) whenever the counter moved.
+
+    Args:
+        meter: Open.
+        period_s: Update period of its counter.
+        settings: How often it is polled, and after how many periods without a tick it is dead.
+        clock: The clock of the meter.
+    """
+
+    def __init__(
+        self, meter: EnergyMeter, period_s: float, settings: EnergySettings, clock: Clock = REAL_CLOCK
+    ) -> None:
+        self.ticks: list[Reading] = []
+        self._meter, self._clock, self._poll_every_s = meter, clock, settings.poll_s
+        self._dead_after_s = max(settings.dead_periods * period_s, DEAD_AT_LEAST_S)
+        self._first: Reading | None = None
+        self._last: Reading | None = None  # the latest poll
+        self._moved_s = 0.0  # when the counter was last seen to move
+        self._suspended_s = clock.suspended_s()
+        self._failure: MeasurementError | None = None
+
+    @contextmanager
+    def polling(self) -> Iterator[None]:
+        """Poll while the block runs; what goes wrong meanwhile is raised by `check`, and by the end of the block."""
+        with self._clock.every(self._poll_every_s, self.poll):
+            yield
+        self.check()
+
+    @property
+    def counted_j(self) -> float:
+        """Joules since the first poll."""
+        return self._last.energy_j - self._first.energy_j if self._first and self._last else 0.0
+
+    def check(self) -> None:
+        """Raise MeasurementError if the counter cannot be trusted any more."""
+        if self._failure is not None:
+            raise self._failure
+
+    def poll(self) -> None:
+        """Read the counter once."""
+        if self._failure is not None:
+            return
+        try:
+            self._note(self._meter.read())
+        except MeasurementError as error:
+            self._failure = MeasurementError(str(error), self.counted_j)
+
+    def wait_for_tick(self) -> None:
+        """Return once the counter has moved again."""
+        before = len(self.ticks)
+        while len(self.ticks) == before:
+            self.check()
+            self._clock.sleep(self._poll_every_s / 2)
+
+    def wait_until(self, time_s: float) -> None:
+        """Return once a tick of `time_s` or later was seen: the readings of some meters come late."""
+        while not self.ticks or self.ticks[-1].time_s < time_s:
+            self.check()
+            self._clock.sleep(self._poll_every_s / 2)
+
+    def between(self, from_s: float, to_s: float) -> list[Reading]:
+        """Return the ticks within an interval of time, oldest first."""
+        found = []
+        for tick in reversed(self.ticks):
+            if tick.time_s < from_s:
+                break
+            if tick.time_s <= to_s:
+                found.append(tick)
+        return found[::-1]
+
+    def _note(self, reading: Reading) -> None:
+        now_s, name = self._clock.now_s(), self._meter.info.name
+        suspended_s = self._clock.suspended_s()
+        last, self._last = self._last, reading
+        if last is None:
+            self._first, self._moved_s = reading, now_s
+            return
+        if suspended_s - self._suspended_s > SUSPENDED_S:
+            raise MeasurementError(
+                f"the machine was suspended for {suspended_s - self._suspended_s:.1f} s meanwhile; measure again"
+            )
+        if reading.energy_j < last.energy_j:
+            raise MeasurementError(f"the counter of '{name}' ran backward; measure again")
+        if reading.energy_j > last.energy_j:
+            # It moved somewhere between the two polls. A log has times of its own, which are taken as they are.
+            time_s = (
+                (last.time_s + reading.time_s) / 2 if reading.time_s >= now_s - self._poll_every_s else reading.time_s
+            )
+            self.ticks.append(Reading(reading.energy_j, time_s))
+            self._moved_s = now_s
+        elif now_s - self._moved_s > self._dead_after_s:
+            raise MeasurementError(
+                f"the counter of '{name}' stood still for {now_s - self._moved_s:.2f} s; it is stuck or lost"
+            )
