@@ -25,6 +25,7 @@ from ecoNAS.errors import MeasurementError
 from ecoNAS.measurement import DeviceState, Idle, Measurement, ProfileStatus, Window
 
 MADS_TO_SD: Final = 1.4826  # of a normal distribution
+GROSS: Final = 3.0  # times the distance from which on a window is measured again
 IDLE_SHARE: Final = 0.8  # a device that works takes at least this share of its idle power
 LIMIT_SHARE: Final = 1.1  # and at most this share of its enforced limit
 THROTTLED_S: Final = 1e-3
@@ -145,7 +146,9 @@ class _Profile:
         idles = [found.power_w for found in (idle, idle_after) if found is not None]
         self._check_power(mean_power_w, idles, after)
         ranking = widen(level.half_width, level.value, settings.method_floor)
-        absolute = widen(level.half_width, level.value, settings.method_floor, settings.gain)
+        # A meter that shows (1 ± gain) times the truth: the truth is what it shows over (1 ± gain).
+        below = widen(level.half_width, level.value, settings.method_floor, 1 - 1 / (1 + settings.gain))
+        above = widen(level.half_width, level.value, settings.method_floor, 1 / (1 - settings.gain) - 1)
         if self.capped_s > 0:
             self.reasons.append(f"power was capped for {self.capped_s:.2f} s")
         if not any(verdict.state == "exclusive" for verdict in self.verdicts):
@@ -160,7 +163,7 @@ class _Profile:
             value_j=level.value,
             repeatability=level.half_width / level.value,
             ranking_j=(max(level.value - ranking, 0.0), level.value + ranking),
-            absolute_j=(max(level.value - absolute, 0.0), level.value + absolute),
+            absolute_j=(max(level.value - below, 0.0), level.value + above),
             net_j=self._net_j(level.value, idles),
             idle_w=tuple(idles),
             windows=tuple(self.windows),
@@ -213,32 +216,37 @@ class _Profile:
         return ""
 
     def _repeat_outliers(self, windows: list[Window]) -> list[Window]:
-        """Measure windows far from the median again, each once at its own phase, and let the repetition count.
+        """Measure windows far from the median again, each once at its own phase.
 
-        Where the sensor sees only a part of each period windows differ by their phase, and the repetition comes out the
-        same: nothing is lost. Both stay in the record.
+        Both count, since dropping what is merely unlikely would make the interval too narrow; only a first that is
+        grossly off, as after an interruption, gives way to its repetition. Where the sensor sees only a part of each
+        period windows differ by their phase, the repetition comes out the same, and nothing is lost.
         """
         assert self.bench is not None
         energies = [window.energy_j for window in windows]
         middle = median(energies)
         spread = MADS_TO_SD * median(abs(energy - middle) for energy in energies)
-        limit = self.settings.outlier_mads * max(spread, self.settings.method_floor * middle)
+        unit = self.settings.outlier_mads * max(spread, self.settings.method_floor * middle)
         found = []
         for window in windows:
-            if abs(window.energy_j - middle) > limit:
-                found += [replace(window, replaced=True), run_window(self.bench, window.block, window.phase)]
-            else:
-                found.append(window)
+            off = abs(window.energy_j - middle) / unit
+            found.append(replace(window, replaced=off > GROSS))
+            if off > 1:
+                found.append(run_window(self.bench, window.block, window.phase))
         return found
 
     def _counting(self) -> list[Window]:
         return [window for window in self.windows if not window.replaced]
 
     def _estimate(self, block: int | None = None) -> Estimate:
+        """Return the level of the windows that count, of all blocks or of one; repetitions share their phase."""
         assert self.bench is not None
-        windows = [window for window in self._counting() if block in (None, window.block)]
-        phases = [window.phase for window in windows] if self.bench.has_phases else None
-        return estimate([window.energy_j for window in windows], phases)
+        energies: dict[tuple[int, float], list[float]] = {}
+        for window in self._counting():
+            if block in (None, window.block):
+                energies.setdefault((window.block, window.phase), []).append(window.energy_j)
+        phases = [phase for _, phase in energies] if self.bench.has_phases else None
+        return estimate([fmean(values) for values in energies.values()], phases)
 
     def _status(self, level: Estimate) -> ProfileStatus:
         """Return the gravest thing that is wrong with the value, and note all of them."""
