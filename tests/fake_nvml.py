@@ -1,8 +1,8 @@
 """A stand-in for the module `pynvml` over a power that is known exactly: the sensors of real cards and their faults.
 
-It raises pynvml's own error classes. What the sensor does follows arXiv 2312.02741: every period it averages the power of
-a trailing window, with a lag and a gain; its energy counter either adds that average times the period (`is_sampled`, so it
-aliases), or counts the truth.
+It raises pynvml's own error classes. What the sensor does follows arXiv 2312.02741: every period it averages the power
+of a trailing window, with a lag and a gain; its energy counter either adds that average times the period (`is_sampled`,
+so it aliases), or counts the truth.
 """
 
 import random

@@ -2,7 +2,8 @@
 
 A sensor that sees only a part of each period makes windows differ by their phase, and they differ by chance besides.
 The mean over evenly spread phases is right to the first, and the interval should be about the second: so the phase is
-modelled by its first harmonics, the value is the level of that fit, and the interval is that of its residuals.
+modelled by its first harmonics, the value is the level of that fit, and the interval is that of its residuals. When to
+measure more is decided by `profile`; what wanders more slowly than a profile lasts no interval of one profile can know.
 """
 
 import math
@@ -12,8 +13,10 @@ from statistics import NormalDist
 from typing import Final
 
 CONFIDENCE: Final = 0.95
-# One harmonic for one block of eight windows leaves five degrees of freedom; two need more windows than one block has.
-WINDOWS_FOR_TWO_HARMONICS: Final = 16
+TREND_CONFIDENCE: Final = 0.999
+# One harmonic for one block of eight windows leaves five degrees of freedom, two for two blocks eleven. Rhythms of the
+# period over 1, 2 and 3 make so many waves; of a quarter or less a sensor that sees a quarter shows little.
+WINDOWS_FOR_HARMONICS: Final = (6, 16, 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,29 +27,61 @@ class Estimate:
     half_width: float
 
 
-def estimate(values: Sequence[float], phases: Sequence[float] | None) -> Estimate:
-    """Return the level of values and half of its 95 % interval.
+def estimate(values: Sequence[float], phases: Sequence[float] | None, num_first: int | None = None) -> Estimate:
+    """Return the level of values and half of its 95 % interval, which stays one although it decided when to stop.
+
+    Who adds blocks until an interval is narrow stops where chance made it so: with normal noise of 4 % and a target of
+    2 % plain intervals hold the truth in 93 of 100 runs (blocks of eight windows) or 92 (of four). The mean of normal
+    noise does not depend on its spread in the first block, so that an interval with that spread, over the root of all
+    windows, is right whenever one stops (C. Stein, Annals of Mathematical Statistics 16(3), 1945, 243-258); it is the
+    least that is given. The spread is that around the fit to all windows, since one block alone tells noise from the
+    effect of phases badly; with this the truth is held in 94 to 97 of 100 runs for noise of 2 to 6 %.
 
     Args:
-        values: At least two; one a window.
+        values: At least two; one a window, those of the first block first.
         phases: Of each window, in [0, 1); None where the counter has none.
+        num_first: How many belong to the first block; None for all.
     """
-    num_harmonics = 0
-    if phases is not None and len(values) >= 6:
-        num_harmonics = 2 if len(values) >= WINDOWS_FOR_TWO_HARMONICS else 1
-    rows = [_row(phase, num_harmonics) for phase in (phases or [0.0] * len(values))]
+    count = len(values)
+    num_harmonics = 0 if phases is None else sum(count >= needed for needed in WINDOWS_FOR_HARMONICS)
+    rows = [_row(phase, num_harmonics) for phase in (phases or [0.0] * count)]
     size = len(rows[0])
     gram = [[sum(row[i] * row[j] for row in rows) for j in range(size)] for i in range(size)]
     moments = [sum(row[i] * value for row, value in zip(rows, values, strict=True)) for i in range(size)]
     coefficients = _solve(gram, moments)
-    residuals = [
-        value - sum(c * x for c, x in zip(coefficients, row, strict=True))
+    squares = [
+        (value - sum(c * x for c, x in zip(coefficients, row, strict=True))) ** 2
         for row, value in zip(rows, values, strict=True)
     ]
-    freedom = len(values) - size
-    variance = sum(residual**2 for residual in residuals) / freedom
-    level_variance = variance * _solve(gram, [1.0] + [0.0] * (size - 1))[0]
-    return Estimate(coefficients[0], t_quantile(freedom) * math.sqrt(max(level_variance, 0.0)))
+    # The variance of the level of noise of variance 1, and what the fit took from the freedom of each window.
+    unit, freedom_each = max(_solve(gram, [1.0] + [0.0] * (size - 1))[0], 0.0), 1 - size / count
+
+    def half_width(num_windows: int) -> float:
+        freedom = freedom_each * num_windows
+        return t_quantile(freedom) * math.sqrt(sum(squares[:num_windows]) / freedom * unit)
+
+    return Estimate(coefficients[0], max(half_width(count), half_width(num_first or count)))
+
+
+def trend(values: Sequence[float]) -> tuple[float, bool]:
+    """Return by how much values change from the first to the last by their straight line, and whether it is no chance.
+
+    Args:
+        values: In the order in which they were measured; fewer than three tell nothing. Phases come in shuffled order,
+            so that their effect is no trend.
+
+    Returns:
+        The change, in the unit of the values, and whether its slope differs from 0 at 99.9 % by Student's test.
+    """
+    count = len(values)
+    if count < 3:
+        return 0.0, False
+    times = [place - (count - 1) / 2 for place in range(count)]
+    squares, mean = sum(time**2 for time in times), sum(values) / count
+    slope = sum(time * value for time, value in zip(times, values, strict=True)) / squares
+    rest = sum((value - mean - slope * time) ** 2 for time, value in zip(times, values, strict=True))
+    error = math.sqrt(rest / (count - 2) / squares)
+    return slope * (count - 1), abs(slope) > t_quantile(count - 2, TREND_CONFIDENCE) * error
 
 
 def widen(half_width: float, value: float, *relative_errors: float) -> float:
@@ -55,7 +90,10 @@ def widen(half_width: float, value: float, *relative_errors: float) -> float:
 
 
 def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
-    """Return the two-sided quantile of Student's t distribution, to four digits.
+    """Return the two-sided quantile of Student's t distribution.
+
+    It is right to four digits for whole degrees of freedom and for those above 2, and up to 13 % too large between 1
+    and 2, where it makes intervals wider.
 
     G. W. Hill, Algorithm 396: Student's t-quantiles, Communications of the ACM 13(10), 1970, 619-620.
     """

@@ -3,29 +3,30 @@
 Warm up until the device is settled, run blocks of windows at evenly spread phases, measure again what was disturbed,
 and stop when the interval is narrow enough. A number comes out only if nothing speaks against it: everything else is a
 MeasurementError that keeps what was counted as a lower bound. The lane is the caller's affair.
+
+The target is held against the statistical part of the interval: the floor of the method does not shrink with more
+windows, and with it a target of 1 % could never be met.
 """
 
 import random
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from statistics import fmean, median
+from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Final
 
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
 from ecoNAS.energy.exclusivity import Verdict, Watch
 from ecoNAS.energy.idle import measure_idle
-from ecoNAS.energy.intervals import Estimate, estimate, widen
+from ecoNAS.energy.intervals import Estimate, estimate, trend, widen
 from ecoNAS.energy.meter import EnergyMeter
 from ecoNAS.energy.runner import Runner
 from ecoNAS.energy.ticks import TickLog
-from ecoNAS.energy.windows import Bench, peak_power_w, run_for, run_window
+from ecoNAS.energy.windows import Bench, peak_power_w, run_block, run_for
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.errors import MeasurementError
 from ecoNAS.measurement import DeviceState, Idle, Measurement, ProfileStatus, Window
 
-MADS_TO_SD: Final = 1.4826  # of a normal distribution
-GROSS: Final = 3.0  # times the distance from which on a window is measured again
 IDLE_SHARE: Final = 0.8  # a device that works takes at least this share of its idle power
 LIMIT_SHARE: Final = 1.1  # and at most this share of its enforced limit
 THROTTLED_S: Final = 1e-3
@@ -132,7 +133,8 @@ class _Profile:
         self.before = self.meter.state()
         while True:
             self._run_block()
-            if self._estimate().half_width <= self.target * self._estimate().value:
+            level = self._estimate()
+            if level.half_width <= self.target * level.value:
                 return
             elapsed_s = self.clock.now_s() - self.started_s
             if self.num_blocks >= self.settings.max_blocks or elapsed_s >= self.settings.max_s:
@@ -151,10 +153,10 @@ class _Profile:
         above = widen(level.half_width, level.value, settings.method_floor, 1 / (1 - settings.gain) - 1)
         if self.capped_s > 0:
             self.reasons.append(f"power was capped for {self.capped_s:.2f} s")
-        if not any(verdict.state == "exclusive" for verdict in self.verdicts):
-            self.reasons.append(
-                self.verdicts[-1].reason if self.verdicts else "nobody looked who else was on the device"
-            )
+        doubts = [verdict.reason for verdict in self.verdicts if verdict.state != "exclusive"]
+        if self.watch is None:
+            doubts = ["nobody looked who else was on the device"]
+        self.reasons += dict.fromkeys(doubts)
         ticks = self.log.ticks
         return Measurement(
             meter=self.meter.info,
@@ -172,9 +174,7 @@ class _Profile:
             peak_power_w=max(peak_power_w(ticks, self.period_s), after.power_w or 0.0, mean_power_w),
             before=self.before,
             after=after,
-            exclusivity="exclusive"
-            if self.verdicts and all(verdict.state == "exclusive" for verdict in self.verdicts)
-            else "unverifiable",
+            exclusivity="unverifiable" if doubts else "exclusive",
             duration_s=self.clock.now_s() - self.started_s,
             status=self._status(level),
             reasons=tuple(self.reasons),
@@ -191,8 +191,7 @@ class _Profile:
             if self.watch is not None:
                 self.watch.begin()
             before = self.meter.state()
-            windows = [run_window(self.bench, self.num_blocks, phase) for phase in self.bench.draw_phases(self.rng)]
-            windows = self._repeat_outliers(windows)
+            windows = run_block(self.bench, self.num_blocks, self.rng)
             why_not = self._why_not(before, self.meter.state())
             if not why_not:
                 self.windows += windows
@@ -215,26 +214,6 @@ class _Profile:
         self.capped_s += _advance(before.capped_s, after.capped_s)
         return ""
 
-    def _repeat_outliers(self, windows: list[Window]) -> list[Window]:
-        """Measure windows far from the median again, each once at its own phase.
-
-        Both count, since dropping what is merely unlikely would make the interval too narrow; only a first that is
-        grossly off, as after an interruption, gives way to its repetition. Where the sensor sees only a part of each
-        period windows differ by their phase, the repetition comes out the same, and nothing is lost.
-        """
-        assert self.bench is not None
-        energies = [window.energy_j for window in windows]
-        middle = median(energies)
-        spread = MADS_TO_SD * median(abs(energy - middle) for energy in energies)
-        unit = self.settings.outlier_mads * max(spread, self.settings.method_floor * middle)
-        found = []
-        for window in windows:
-            off = abs(window.energy_j - middle) / unit
-            found.append(replace(window, replaced=off > GROSS))
-            if off > 1:
-                found.append(run_window(self.bench, window.block, window.phase))
-        return found
-
     def _counting(self) -> list[Window]:
         return [window for window in self.windows if not window.replaced]
 
@@ -246,15 +225,24 @@ class _Profile:
             if block in (None, window.block):
                 energies.setdefault((window.block, window.phase), []).append(window.energy_j)
         phases = [phase for _, phase in energies] if self.bench.has_phases else None
-        return estimate([fmean(values) for values in energies.values()], phases)
+        num_first = sum(block == min(energies)[0] for block, _ in energies)
+        return estimate([fmean(values) for values in energies.values()], phases, num_first)
 
     def _status(self, level: Estimate) -> ProfileStatus:
-        """Return the gravest thing that is wrong with the value, and note all of them."""
+        """Return the gravest thing that is wrong with the value, and note all of them.
+
+        Unstable is a value whose blocks are further from it than three times their own intervals allow, or that moved
+        steadily, by more than twice the floor of the method, while it was measured.
+        """
         found: list[ProfileStatus] = []
         blocks = [self._estimate(block) for block in range(self.num_blocks)]
         floor = self.settings.method_floor * level.value
         if any(abs(block.value - level.value) > UNSTABLE_ERRORS * max(block.half_width, floor) for block in blocks):
             self.reasons.append("blocks contradict each other: the load or the device changed on the way")
+            found.append("unstable")
+        change_j, is_no_chance = trend([window.energy_j for window in self._counting()])
+        if is_no_chance and abs(change_j) > 2 * floor:
+            self.reasons.append(f"the energy per image moved steadily by {change_j / level.value:+.1%} on the way")
             found.append("unstable")
         if not self.is_settled:
             self.reasons.append(f"the temperature still moved after {self.settings.settle_max_s:.0f} s")
