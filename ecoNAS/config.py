@@ -8,11 +8,12 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from ecoNAS.architecture import Deployment, Frozen, canonical_digest
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.errors import ConfigError
+from ecoNAS.units import read_quantity
 from ecoNAS.validation import KeyPath, shorten
 from ecoNAS.yaml_file import YamlFile, read_yaml
 
@@ -52,10 +53,18 @@ class BaselineConfig(Frozen):
     timm: str
 
 
+class BudgetConfig(Frozen):
+    """What a search may take in all, in SI units; a user writes `50 kJ` and `2 h`."""
+
+    energy: Annotated[float, Field(gt=0), BeforeValidator(lambda given: read_quantity(given, "J"))] | None = None
+    time: Annotated[float, Field(gt=0), BeforeValidator(lambda given: read_quantity(given, "s"))] | None = None
+
+
 class SearchConfig(Frozen):
-    """How many candidates are evaluated, who proposes them, and the seed of everything random."""
+    """How many candidates are evaluated within which budget, who proposes them, and the seed of everything random."""
 
     trials: Annotated[int, Field(ge=1)] = 40
+    budget: BudgetConfig = BudgetConfig()
     sampler: str = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
     storage: str | None = Field(None, description="an Optuna storage URL; None: study.db in the run folder")
@@ -88,6 +97,7 @@ class EnergyConfig(Frozen):
     root: Path = Field(Path("/"), description="where `sys` and `proc` lie; elsewhere where a host's are mounted")
     protocol: EnergySettings = EnergySettings()
     device_class: str = Field("cpu", description="whose coefficients an estimate uses")
+    coefficients: Path | None = Field(None, description="of `econas calibrate`, for `estimate`; None: device_class's")
     lifetime_images: Annotated[float, Field(gt=0)] = 1e6
 
 
@@ -99,6 +109,16 @@ class WorkersConfig(Frozen):
     cpus_per_trial: Annotated[int, Field(ge=1)] = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     candidates_per_worker: Annotated[int, Field(ge=1)] = Field(200, description="then the process is replaced")
+
+
+class SiteConfig(Frozen):
+    """Where the machine stands, for grams and money; what is not given is left out."""
+
+    g_per_kwh: Annotated[float, Field(ge=0)] | None = Field(None, description="grams of CO2 equivalents")
+    pue: Annotated[float, Field(ge=1)] | None = Field(None, description="power usage effectiveness of the building")
+    price_kwh: Annotated[float, Field(ge=0)] | None = None
+    price_hour: Annotated[float, Field(ge=0)] | None = Field(None, description="of the machine, per hour of the search")
+    currency: str = ""
 
 
 class ReportConfig(Frozen):
@@ -121,6 +141,7 @@ class ExperimentConfig(Frozen):
     training: TrainingConfig = TrainingConfig()
     energy: EnergyConfig = EnergyConfig()
     workers: WorkersConfig = WorkersConfig()
+    site: SiteConfig = SiteConfig()
     keep_weights: Literal["all", "front"] = "all"
     report: ReportConfig = ReportConfig()
 
@@ -152,7 +173,11 @@ class ExperimentConfig(Frozen):
         data = config.data
         if data.path is not None:
             data = data.model_copy(update={"path": file.resolve(data.path)})
-        config = config.model_copy(update={"data": data, "search_space": file.resolve(config.search_space)})
+        energy = config.energy
+        if energy.coefficients is not None:
+            energy = energy.model_copy(update={"coefficients": file.resolve(energy.coefficients)})
+        space = file.resolve(config.search_space)
+        config = config.model_copy(update={"data": data, "energy": energy, "search_space": space})
         config._file = file
         return config
 

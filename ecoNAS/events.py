@@ -17,7 +17,7 @@ from ecoNAS.architecture import Frozen
 from ecoNAS.errors import RunFolderError, why_not_written
 from ecoNAS.joules import Joules
 from ecoNAS.measurement import MeterInfo
-from ecoNAS.records import Outcome, now
+from ecoNAS.records import EnergyProfile, Evaluation, Outcome, now
 from ecoNAS.validation import in_one_line
 
 ParameterValue = bool | int | float | str
@@ -47,6 +47,42 @@ class Phase(Frozen):
     paused_s: float = 0.0
     energy: Joules | None = None
     idle_w: float | None = None
+
+
+def phases_of(evaluation: Evaluation) -> tuple[Phase, ...]:
+    """Return the stretches of an evaluation: its profile, and its training, also one that came to nothing."""
+    found, profile, training = [], evaluation.profile, evaluation.training
+    if profile is not None:
+        found.append(profiling(profile))
+    if training is not None:
+        found.append(
+            Phase(
+                name="training",
+                started=training.started,
+                ended=training.ended,
+                device=training.device,
+                paused_s=training.paused_s,
+                energy=training.energy,
+            )
+        )
+    elif evaluation.outcome is Outcome.INFEASIBLE:
+        begun = profile.ended if profile is not None else evaluation.started
+        device = profile.key.device if profile is not None else ""
+        found.append(Phase(name="training", started=begun, ended=evaluation.ended, device=device))
+    return tuple(found)
+
+
+def profiling(profile: EnergyProfile) -> Phase:
+    """Return the stretch in which a profile was measured."""
+    idle_w = profile.measurement.idle_w if profile.measurement is not None else ()
+    return Phase(
+        name="profiling",
+        started=profile.started,
+        ended=profile.ended,
+        device=profile.key.device,
+        energy=profile.spent,
+        idle_w=sum(idle_w) / len(idle_w) if idle_w else None,
+    )
 
 
 class RunStarted(_Event):
@@ -97,8 +133,6 @@ class TrialEnded(_Event):
     violations: dict[str, float] = {}
     duplicate_of: int | None = None
     duration_s: float = 0.0
-    training_s: float = 0.0
-    training_energy: Joules | None = None
     phases: tuple[Phase, ...] = ()
 
 
@@ -109,6 +143,14 @@ class ProfileRefined(_Event):
     trial: int
     digest: str
     target: float
+    phase: Phase
+
+
+class BaselineProfiled(_Event):
+    """The ready model that bounds are relative to was measured, before the search began."""
+
+    type: Literal["baseline_profiled"] = "baseline_profiled"
+    model: str
     phase: Phase
 
 
@@ -151,6 +193,7 @@ Event = Annotated[
     | WorkerLost
     | TrialEnded
     | ProfileRefined
+    | BaselineProfiled
     | EnergyMetered
     | MeterFailed
     | ScaleFixed

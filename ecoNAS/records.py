@@ -133,6 +133,7 @@ class EnergyProfile(Frozen):
 
     Attributes:
         energy: With the interval for ranking networks on this device; None where the status is `invalid`.
+        spent: What the device took in all for this profile, warm-up and idle included; None for an estimate.
         measurement: Windows, absolute interval, power, temperatures and all; None for an estimate.
         peak_memory_bytes: Of the device (a GPU) or of the process; None where it was not measured.
         software: Versions by package, of the machine that measured.
@@ -146,6 +147,7 @@ class EnergyProfile(Frozen):
     runner: str
     status: ProfileStatus = "ok"
     reasons: tuple[str, ...] = ()
+    spent: Joules | None = None
     measurement: Measurement | None = None
     workload: Workload | None = None
     peak_memory_bytes: int | None = None

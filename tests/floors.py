@@ -17,7 +17,7 @@ FACE = "ecoNAS"
 # one, events stand on records and run_folder on both; in the one below, the files stand on architecture and yaml_file.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("__main__", "cli"),
-    ("experiment",),
+    ("experiment", "diagnosis"),
     ("analysis", "export"),
     ("search",),
     ("evaluation",),
@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("costs", "energy"),
     ("space", "models", "data", "records", "events", "run_folder"),
     ("config", "architecture", "pareto", "joules", "yaml_file"),
-    ("validation", "measurement", "energy_settings"),
+    ("validation", "measurement", "energy_settings", "units"),
     ("errors",),
 )
 FLOOR_OF = {unit: len(FLOORS) - place for place, units in enumerate(FLOORS) for unit in units}
@@ -36,6 +36,9 @@ HIDDEN_IMPORTS_ALLOWED = {
     "ecoNAS.cli": "each command imports what it needs: `econas front` must not wait for torch",
     "ecoNAS.analysis.run:Run.model": "only this method needs torch; reading a run does not",
     "ecoNAS.analysis.run:Run.front": "only notebooks need pandas, which is slow to import",
+    "ecoNAS.energy.nvml": "nvidia-ml-py is asked for only where a GPU is meant",
+    "ecoNAS.energy.select:_from_path": "a user's own module, by the dotted path of the experiment",
+    "ecoNAS.evaluation.runners": "onnxruntime is an extra, and slow to import",
     "ecoNAS.evaluation.ray_workers": "wraps ray, which is slow to import and not needed in process",
 }
 

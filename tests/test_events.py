@@ -9,18 +9,29 @@ from pathlib import Path
 import pytest
 
 from ecoNAS.errors import RunFolderError
-from ecoNAS.events import Event, EventLog, RunEnded, RunStarted, ScaleFixed, TrialEnded, TrialProposed, WorkerLost
+from ecoNAS.events import (
+    Event,
+    EventLog,
+    Phase,
+    RunEnded,
+    RunStarted,
+    ScaleFixed,
+    TrialEnded,
+    TrialProposed,
+    WorkerLost,
+)
 from ecoNAS.joules import EstimatedJoules
-from ecoNAS.records import Outcome
+from ecoNAS.records import Outcome, now
 
 
 def one_of_each() -> list[Event]:
     joules = EstimatedJoules(value_j=2, low_j=1, high_j=6, method="m", scope="s", device="d")
+    phase = Phase(name="training", started=now(), ended=now(), device="d", energy=joules)
     return [
         RunStarted(resumed=False, trials=4, sampler="tpe", energy="macs_and_bytes"),
         TrialProposed(trial=0, digest="a", parameters={"stem.width": 8, "stage1.block": "mbconv", "x": True, "y": 0.5}),
         WorkerLost(trial=0, reason="killed: é ü 日本"),
-        TrialEnded(trial=0, digest="a", outcome=Outcome.EVALUATED, training_energy=joules, violations={"params": -0.5}),
+        TrialEnded(trial=0, digest="a", outcome=Outcome.EVALUATED, phases=(phase,), violations={"params": -0.5}),
         ScaleFixed(source="bounds and first evaluations", objectives={"accuracy": (1.0, 0.5)}),
         RunEnded(reason="trials"),
     ]

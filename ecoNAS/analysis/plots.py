@@ -20,7 +20,7 @@ from ecoNAS.analysis.run import Run
 from ecoNAS.analysis.trials import Trial, comparable
 from ecoNAS.evaluation.objectives import OBJECTIVES, Objective
 
-BLUE, ORANGE, GREY, INK = "#1f5f8b", "#d9622b", "#b9c2cb", "#22303c"
+BLUE, ORANGE, LIGHT, GREY, INK = "#1f5f8b", "#d9622b", "#efb89b", "#b9c2cb", "#22303c"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 _LINES = {"showline": True, "linecolor": "#cfd6dc", "gridcolor": "#eef1f4", "zeroline": False, "automargin": True}
 LOG_FROM = 12.0  # an axis that spans more than this ratio is logarithmic
@@ -148,20 +148,21 @@ def hypervolume_figure(run: Run) -> go.Figure:
 
 
 def spending_figure(run: Run) -> go.Figure:
-    """Return where the seconds of the trials and the joules of their training went, by outcome."""
-    spending = [row for row in run.ledger.spending if row.training_s + row.other_s > 0]
-    names = [f"{row.outcome} ({row.num_trials})" for row in spending]
-    known = f" ({run.ledger.kind})" if run.ledger.kind not in (None, "measured") else ""
-    titles = ["seconds of trials", f"joules of training{known}"]
+    """Return where seconds and joules went, by phase of the search and by what became of the candidates."""
+    ledger = run.ledger
+    names = [f"{row.name} ({row.num})" for row in ledger.rows]
+    known = f" ({ledger.kind})" if ledger.kind not in (None, "measured") else ""
+    titles = ["seconds of workers", f"joules{known}"]
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.06)
-    seconds = {"training": [row.training_s for row in spending], "other": [row.other_s for row in spending]}
-    for (name, values), color in zip(seconds.items(), (BLUE, GREY), strict=True):
-        label = "training" if name == "training" else "building, profiling, writing"
-        figure.add_trace(go.Bar(y=names, x=values, name=label, orientation="h", marker_color=color), row=1, col=1)
-    joules = [row.energy_j for row in spending]
-    bar = go.Bar(y=names, x=joules, name=titles[1], orientation="h", marker_color=ORANGE, showlegend=False)
-    figure.add_trace(bar, row=1, col=2)
+    seconds = [row.active_s for row in ledger.rows]
+    figure.add_trace(go.Bar(y=names, x=seconds, orientation="h", marker_color=BLUE, name=titles[0]), row=1, col=1)
+    for label, is_share in (("counted alone" if ledger.is_metered else "priced", False), ("share of the rest", True)):
+        joules = [row.energy_j if row.is_share is is_share else None for row in ledger.rows]
+        if any(joules):
+            bar = go.Bar(y=names, x=joules, name=label, orientation="h", marker_color=LIGHT if is_share else ORANGE)
+            figure.add_trace(bar, row=1, col=2)
     figure.update_layout(_layout(height=150 + 34 * len(names)), barmode="stack")
+    figure.update_layout(showlegend=ledger.is_metered)
     figure.update_layout(legend={"y": -0.2, "yanchor": "top", "traceorder": "normal"}, margin={"t": 36, "b": 70})
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(tickformat="~s", ticksuffix="s", col=1)

@@ -189,13 +189,15 @@ def _search(run: Run) -> str:
 def _cost(run: Run) -> str:
     ledger = run.ledger
     text = [f"<p>{_say(cost(run))}</p>"]
+    if ledger.holes:
+        text.append(f'<p class="note">The joules are a lower bound: {escape("; ".join(ledger.holes))}.</p>')
     if ledger.interval_j is not None and ledger.search_energy_j is not None:
         low, high = (format_quantity(bound, "J") for bound in ledger.interval_j)
         text.append(
             f'<p class="note">The 95 % interval of the joules is {_say(low)} to {_say(high)}. They cover '
             "the training of candidates alone: profiling, the driver and idle hardware are not in them.</p>"
         )
-    if any(row.training_s + row.other_s > 0 for row in ledger.spending):
+    if ledger.rows:
         text.append('<figure><div id="spending" class="plot"></div></figure>')
     return f"<section><h2>What it cost</h2>{''.join(text)}</section>"
 
@@ -214,7 +216,7 @@ def _figures(run: Run) -> dict[str, object]:
         figures["front"] = plots.front_figure(run)
     if run.hypervolume() is not None:
         figures["hypervolume"] = plots.hypervolume_figure(run)
-    if any(row.training_s + row.other_s > 0 for row in run.ledger.spending):
+    if run.ledger.rows:
         figures["spending"] = plots.spending_figure(run)
     return {name: json.loads(figure.to_json()) for name, figure in figures.items()}
 

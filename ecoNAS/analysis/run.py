@@ -72,7 +72,7 @@ class Run:
     @cached_property
     def ledger(self) -> Ledger:
         """Where the seconds and joules of the search went."""
-        return read_ledger(self.events)
+        return read_ledger(self.events, frozenset(trial.number for trial in self.trials if trial.on_front))
 
     def trial(self, number: int) -> Trial:
         """Return one trial.

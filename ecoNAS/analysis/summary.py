@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from ecoNAS.analysis.cost_view import bill_words
 from ecoNAS.analysis.quantities import format_duration, format_quantity
 from ecoNAS.analysis.run import Run
 from ecoNAS.analysis.trials import Trial
@@ -10,6 +11,7 @@ from ecoNAS.records import Outcome
 
 _ENDS = {
     "trials": "It ended with the number of trials that was asked for.",
+    "budget": "It ended where its budget did.",
     "exhausted": "It ended early: proposals only repeated what was known.",
     "interrupted": "It was interrupted and can be resumed.",
     "nothing_passes": "It ended early: nothing that was proposed keeps the constraints.",
@@ -59,7 +61,11 @@ def cost(run: Run) -> str:
     took = f"The search took {format_duration(ledger.wall_s)}, with {format_duration(ledger.training_s)} of training"
     if ledger.search_energy_j is None:
         return f"{took}; its joules are not known."
-    return f"{took} and {format_quantity(ledger.search_energy_j, 'J')}, {ledger.meaning}."
+    profiling = sum(row.energy_j for row in ledger.rows if row.phase == "profiling" and row.energy_j is not None)
+    share = f"; {profiling / ledger.search_energy_j:.0%} of them for profiling" if profiling else ""
+    return (
+        f"{took} and {format_quantity(ledger.search_energy_j, 'J')}, {ledger.meaning}{share}. {bill_words(run)}".strip()
+    )
 
 
 def counts_line(run: Run) -> str:

@@ -16,6 +16,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ecoNAS.analysis.bill import bill_of
+from ecoNAS.analysis.certainty import order_note
 from ecoNAS.analysis.drawing import abbreviate, legend
 from ecoNAS.analysis.evaluation_view import evaluation_view
 from ecoNAS.analysis.quantities import format_score, title
@@ -52,6 +54,9 @@ def front_view(run: Run, names: Sequence[str] | None = None, width: int = 80) ->
     if width < WIDE:
         architectures = [trial.evaluation.candidate.architecture for trial in members if trial.evaluation]
         lines.append(Text(f"architecture: {legend(architectures)}", style="dim"))
+    note = order_note(run, names)
+    if note:
+        lines.append(Text(note))
     lines += [Text(), Text(counts_line(run))]
     hypervolume = run.hypervolume()
     if hypervolume is not None and names is None:
@@ -92,7 +97,6 @@ def front_json(run: Run, names: Sequence[str] | None = None) -> dict[str, Any]: 
     on_front = {trial.number for trial in run.front_trials(names)}
     ended = [trial for trial in run.trials if trial.outcome is not None]
     hypervolume = run.hypervolume() if names is None else None
-    ledger = run.ledger
     return {
         "run": run.name,
         "objectives": [
@@ -107,12 +111,24 @@ def front_json(run: Run, names: Sequence[str] | None = None) -> dict[str, Any]: 
         "trials": [{**trial_json(trial, objectives), "on_front": trial.number in on_front} for trial in ended],
         "hypervolume": asdict(hypervolume) if hypervolume is not None else None,
         "counts": run.counts,
-        "ledger": {
-            "search_energy_j": ledger.search_energy_j,
-            "kind": ledger.kind,
-            "wall_s": ledger.wall_s,
-            "training_s": ledger.training_s,
-        },
+        "ledger": ledger_json(run),
+    }
+
+
+def ledger_json(run: Run) -> dict[str, Any]:  # Any: JSON
+    """Return what the search took, its parts, and what it comes to where the site says so, as plain JSON."""
+    ledger, bill = run.ledger, bill_of(run.ledger, run.config.site)
+    rows = [{**asdict(row), "started": row.started.isoformat(), "ended": row.ended.isoformat()} for row in ledger.rows]
+    return {
+        "search_energy_j": ledger.search_energy_j,
+        "kind": ledger.kind,
+        "is_metered": ledger.is_metered,
+        "holes": list(ledger.holes),
+        "wall_s": ledger.wall_s,
+        "training_s": ledger.training_s,
+        "rows": rows,
+        "carbon_g": bill.carbon_g,
+        "price": bill.price,
     }
 
 

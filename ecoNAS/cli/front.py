@@ -17,12 +17,14 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:  # argparse
         metavar="NAMES",
         help="compare by other objectives than the study's, such as accuracy,macs; nothing is trained again",
     )
+    parser.add_argument("--cost", action="store_true", help="show where the seconds and joules of the search went")
     parser.add_argument("--json", action="store_true", help="print all ended trials as JSON, the front marked")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the front and what it cost; return 0."""
+    from ecoNAS.analysis.cost_view import print_cost
     from ecoNAS.analysis.run import load_run
     from ecoNAS.analysis.summary import cost
     from ecoNAS.analysis.tables import front_json, print_front
@@ -36,4 +38,6 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     print_front(found, names)
     print(cost(found))
+    if arguments.cost:
+        print_cost(found)
     return 0

@@ -108,6 +108,7 @@ def _headline(setup: "Setup", folder: "RunFolder") -> str:
 
 def _show(folder: "RunFolder", as_json: bool) -> None:
     """Print the front, what it cost, and where to go from here."""
+    from ecoNAS.analysis.cost_view import print_cost
     from ecoNAS.analysis.run import load_run
     from ecoNAS.analysis.summary import summary
     from ecoNAS.analysis.tables import front_json, print_front
@@ -118,4 +119,6 @@ def _show(folder: "RunFolder", as_json: bool) -> None:
         return
     print_front(found)
     print(summary(found))
+    if found.ledger.is_metered:
+        print_cost(found)
     print(f"Report: {folder.report}\nExport: econas export {folder.path} knee --out exports/{folder.path.name}-knee")

@@ -10,19 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ecoNAS.errors import ConstraintError, unknown_name
+from ecoNAS.units import FACTORS, known_units
 
 _SHAPE = re.compile(
     r"^\s*(?P<name>\w+)\s*(?P<sense><=|>=|<|>|==|=)\s*(?P<number>[-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*"
     r"(?P<unit>[a-zA-Zµ%]*)\s*(?P<relative>\*\s*baseline)?\s*$"
 )
-
-_COUNT = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
-_FACTORS: dict[str, dict[str, float]] = {
-    "": {**_COUNT, "%": 0.01},
-    "J": {"": 1.0, "J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "nJ": 1e-9, "kJ": 1e3, "Wh": 3600.0, "kWh": 3.6e6},
-    "s": {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6},
-    "B": {**_COUNT, "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +57,9 @@ def parse_constraint(text: str, units: Mapping[str, str], baseline: Mapping[str,
         raise ConstraintError(f"constraint '{text}': {unknown_name('objective or cost', name, units)}")
     if sense not in ("<=", ">="):
         raise ConstraintError(f"constraint '{text}': '{sense}' is not a bound; write <= or >=")
-    factors = _FACTORS[units[name]]
+    factors = FACTORS[units[name]]
     if unit not in factors:
-        known = ", ".join(name or "no unit" for name in factors)
+        known = known_units(units[name])
         raise ConstraintError(f"constraint '{text}': '{unit}' is no unit of {name}; use {known}")
     try:
         bound = float(match["number"]) * factors[unit]

@@ -7,6 +7,7 @@ these does. A counter may be off (reported for a data centre card: 187 J against
 
 import hashlib
 import json
+import math
 import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from statistics import median
 from typing import Final
 
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
+from ecoNAS.energy.composite import CompositeMeter
 from ecoNAS.energy.meter import EnergyMeter, Reading
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.errors import MeasurementError
@@ -45,6 +47,9 @@ def calibrate(
 ) -> Calibration:
     """Return what is known of an open meter, from the cache or by looking.
 
+    Only what was found out and passed its check is kept, so that a refused counter is looked at again the next time. Of
+    a composite each part is calibrated on its own, and the slowest gives the period.
+
     Args:
         meter: Open, with the device in its lane and in a steady state.
         settings: A period given there is taken as it is; `insist` accepts a counter that contradicts its sensor.
@@ -54,16 +59,20 @@ def calibrate(
     Raises:
         MeasurementError: if the counter does not move, or contradicts the device's own power sensor.
     """
+    if isinstance(meter, CompositeMeter):
+        return Calibration(max(calibrate(part, settings, clock, cache).period_s for part in meter.parts))
     path = (cache or cache_folder()) / f"{_key(meter.info)}.json"
     found = _read(path)
+    is_new = found is None and settings.period_s is None
     if found is None:
         period_s = settings.period_s or find_period(meter, clock)
         found = Calibration(period_s, compare_with_sensor(meter, period_s, settings, clock))
+    if not _agrees(found, settings):
+        if not settings.insist:
+            raise _refusal(found, meter.info, settings)
+    elif is_new:
         _write(path, found)
-    if settings.period_s is not None:
-        found = Calibration(settings.period_s, found.sensor_ratio)
-    _check(found, meter.info, settings)
-    return found
+    return Calibration(settings.period_s or found.period_s, found.sensor_ratio)
 
 
 def find_period(meter: EnergyMeter, clock: Clock = REAL_CLOCK) -> float:
@@ -112,14 +121,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "econas"
 
 
-def _check(found: Calibration, info: MeterInfo, settings: EnergySettings) -> None:
-    ratio = found.sensor_ratio
-    if ratio is None or settings.insist or abs(ratio - 1) <= settings.cross_check:
-        return
-    raise MeasurementError(
-        f"the energy counter of {info.device_name} gives {ratio:.2f} times what its own power sensor adds up to, more "
-        f"than {settings.cross_check:.0%} apart; update the driver, or set energy.protocol.insist to true to use it "
-        "all the same"
+def _agrees(found: Calibration, settings: EnergySettings) -> bool:
+    return found.sensor_ratio is None or abs(found.sensor_ratio - 1) <= settings.cross_check
+
+
+def _refusal(found: Calibration, info: MeterInfo, settings: EnergySettings) -> MeasurementError:
+    return MeasurementError(
+        f"the energy counter of {info.device_name} gives {found.sensor_ratio:.2f} times what its own power sensor adds "
+        f"up to, more than {settings.cross_check:.0%} apart; update the driver, or set energy.protocol.insist to true "
+        "to use it all the same"
     )
 
 
@@ -130,7 +140,9 @@ def _key(info: MeterInfo) -> str:
 
 def _read(path: Path) -> Calibration | None:
     try:
-        return Calibration(**json.loads(path.read_text(encoding="utf-8")))
+        found = Calibration(**json.loads(path.read_text(encoding="utf-8")))
+        numbers = [found.period_s] if found.sensor_ratio is None else [found.period_s, found.sensor_ratio]
+        return found if all(math.isfinite(number) and number > 0 for number in numbers) else None
     except (OSError, ValueError, TypeError):  # missing, torn or of another version: it is found out again
         return None
 

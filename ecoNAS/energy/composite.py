@@ -1,8 +1,9 @@
 """Several meters as one: a GPU with the CPU packages and DRAM that feed it.
 
 Small networks at batch 1 spend much of their energy on the host, so the sum has a scope of its own. Its parts are read
-one after the other, within the time of their calls, and each moves in steps of its own: between two readings the sum is
-wrong by at most a period of the slowest part at either end, so that part's period is the period of the whole.
+one after the other, within the time of their calls, and each moves in steps of its own. The sum moves only once all of
+them have, so it ticks with the slowest: its joules are those of a tick, windows can start at phases of it, and a part
+that is stuck stops the whole.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ class CompositeMeter:
         meters: At least two, of one kind; what their scopes name must not overlap. The one whose state matters most
             comes first.
 
+    Attributes:
+        parts: The meters, in their order.
+
     Raises:
         JoulesMixError: if their kinds differ.
         MeterError: if two count the same.
@@ -36,9 +40,10 @@ class CompositeMeter:
         for device, part in counted:
             if counted.count((device, part)) > 1:
                 raise MeterError(f"{part} of {device} would be counted twice; name each meter once")
-        self._meters = tuple(meters)
+        self.parts = tuple(meters)
         self._stack: ExitStack | None = None
-        self._latest_j = [0.0] * len(meters)
+        self._first_j = self._latest_j = [0.0] * len(meters)
+        self._shown_j = tuple(self._latest_j)
         self.info = MeterInfo(
             name="+".join(info.name for info in infos),
             kind=infos[0].kind,
@@ -51,22 +56,25 @@ class CompositeMeter:
         )
 
     def read(self) -> Reading:
-        """Return the sum, at the time of the part that was read last."""
+        """Return the sum as of when the last part to move did, at the time of the part that was read last."""
         self._require_open()
         time_s = 0.0
-        for place, meter in enumerate(self._meters):
+        for place, meter in enumerate(self.parts):
             try:
                 reading = meter.read()
             except MeasurementError as error:
                 raise MeasurementError(str(error), sum(self._latest_j)) from None
-            self._latest_j[place] = reading.energy_j
+            self._latest_j[place] = reading.energy_j - self._first_j[place]
             time_s = max(time_s, reading.time_s)
-        return Reading(sum(self._latest_j), time_s)
+        if all(now_j > then_j for now_j, then_j in zip(self._latest_j, self._shown_j, strict=True)):
+            self._shown_j = tuple(self._latest_j)
+        return Reading(sum(self._shown_j), time_s)
 
     def state(self) -> DeviceState:
         """Return what the parts say: the first that can say counts; slow-downs add up, processes join."""
         self._require_open()
-        states = [meter.state() for meter in self._meters]
+        states = [meter.state() for meter in self.parts]
+        processes = [state.process_ids for state in states if state.process_ids is not None]
         return DeviceState(
             temperature_c=_first([state.temperature_c for state in states]),
             throttled_s=_sum([state.throttled_s for state in states]),
@@ -74,16 +82,18 @@ class CompositeMeter:
             power_w=None,  # a sum over some would be wrong, and parts count at different speeds
             power_limit_w=_sum_of_all([state.power_limit_w for state in states]),
             clock_mhz=_first([state.clock_mhz for state in states]),
-            process_ids=next((state.process_ids for state in states if state.process_ids is not None), None),
+            process_ids=frozenset().union(*processes) if processes else None,
         )
 
     def __enter__(self) -> Self:
-        """Open all parts."""
+        """Open all parts; they count from the moment when the last one is open."""
         with ExitStack() as stack:
-            for meter in self._meters:
+            for meter in self.parts:
                 stack.enter_context(meter)
+            # A part may have waited for its log while those before it counted.
+            self._first_j = [meter.read().energy_j for meter in self.parts]
             self._stack = stack.pop_all()
-        self._latest_j = [0.0] * len(self._meters)
+        self._latest_j, self._shown_j = [0.0] * len(self.parts), (0.0,) * len(self.parts)
         return self
 
     def __exit__(

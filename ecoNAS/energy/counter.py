@@ -57,7 +57,9 @@ class WrappingCounter:
             what = "fell as no wrap explains: it was reset"
         else:
             what = f"grew by {change_uj * MICRO:.6g} J in {elapsed_s:.3g} s, more than {self._max_power_w:.0f} W"
-        if change_uj > possible_uj or not 0 <= raw_uj <= self._range_uj:
+        if not 0 <= raw_uj <= self._range_uj:
+            self._refuse(f"shows {raw_uj} uJ, outside of its range of 0 to {self._range_uj} uJ")
+        if change_uj > possible_uj:
             self._refuse(what)
         if possible_uj > self._range_uj:  # once more around would be as plausible
             self._refuse(f"was not read for {elapsed_s:.0f} s, in which it may have wrapped unseen")

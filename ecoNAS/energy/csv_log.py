@@ -1,21 +1,23 @@
 """An external meter's log: a CSV file that grows while a network runs.
 
 Its first line names a time column, `time_s` (Unix seconds) or `time` (ISO 8601), and `power_w` or `energy_j`. A row is
-known when the meter wrote it, so readings carry the time of the newest row and not of the call. The meter's clock is
-not
+known when the meter wrote it, so readings carry the time of the newest row and not of the call. What the power was
+while the log skipped rows nobody knows, so a gap in it is refused; energy goes on counting. The meter's clock is not
 ours: its offset is given, or found from pulses of load that both sides see.
 """
 
 import csv
 import io
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
 from ecoNAS.energy.meter import Reading
@@ -26,6 +28,10 @@ TIMES: Final = ("time_s", "time")
 VALUES: Final = ("power_w", "energy_j")
 FIRST_ROW_S: Final = 10.0  # a meter that writes seldom is waited for at most so long
 MIN_CORRELATION: Final = 0.7
+MIN_GAP_S: Final = 1.0  # shorter gaps are a logger's own business
+MAX_GAP_INTERVALS: Final = 5  # a log of power that skips more of its intervals has a gap
+MAX_SHIFT_S: Final = 0.1  # wall and monotonic clock may move against each other by so much
+APART_S: Final = 0.01  # they are read one after the other; held up for longer between the two, nothing is concluded
 SEARCHED_S: Final = 5.0  # the two clocks may be apart by so much when they are aligned
 
 
@@ -51,7 +57,7 @@ class CsvMeter:
     ) -> None:
         self._path, self._offset_s, self._clock, self._wall = path, clock_offset_s, clock, wall
         try:
-            with path.open(encoding="utf-8") as file:
+            with path.open(encoding="utf-8-sig", errors="replace") as file:
                 header = next(csv.reader(file), [])
         except OSError as error:
             raise MeterError(f"{path}: the log of the external meter cannot be read: {error.strerror}") from None
@@ -73,13 +79,18 @@ class CsvMeter:
         self._torn = b""
         self._last: tuple[float, float] | None = None  # (Unix seconds by the meter's clock, power or energy)
         self._energy_j = 0.0
+        self._line = 0
+        self._gaps_s: deque[float] = deque(maxlen=9)  # between the newest rows
+        self._shift_s: float | None = None  # from the meter's clock to monotonic seconds
+        self._time_s = -math.inf
+        self._failure = ""
 
     def read(self) -> Reading:
         """Return the joules up to the newest row, at its time."""
         self._take_rows()
         if self._last is None:
             raise MeasurementError(f"{self._path} holds no row yet; is the meter logging?")
-        return Reading(self._energy_j, self._last[0] - self._offset_s - self._wall() + self._clock.now_s())
+        return Reading(self._energy_j, self._time_s)
 
     def state(self) -> DeviceState:
         """Return nothing: a log says nothing else of the device."""
@@ -89,14 +100,20 @@ class CsvMeter:
 
     def __enter__(self) -> Self:
         """Go to the end of the log and wait for a row."""
-        self._file = self._path.open("rb")
-        self._file.seek(0, io.SEEK_END)
-        self._back_to_line_start()
-        self._torn, self._last, self._energy_j = b"", None, 0.0
+        try:
+            self._file = self._path.open("rb")
+        except OSError as error:
+            raise MeterError(f"{self._path}: the log cannot be read: {error.strerror}") from None
+        self._line, self._torn = self._go_to_last_line()
+        self._last, self._energy_j, self._failure = None, 0.0, ""
+        self._gaps_s.clear()
+        self._shift_s, self._time_s = None, -math.inf
         give_up_s = self._clock.now_s() + FIRST_ROW_S
         try:
-            while self._last is None:
+            while True:
                 self._take_rows()
+                if self._last is not None:
+                    break
                 if self._clock.now_s() > give_up_s:
                     raise MeterError(f"{self._path} did not grow for {FIRST_ROW_S:.0f} s; start the meter's logging")
                 self._clock.sleep(0.01)
@@ -121,40 +138,71 @@ class CsvMeter:
             f"{self._path}: no column {' or '.join(names)} in its first line ({', '.join(columns) or 'empty'})"
         )
 
-    def _back_to_line_start(self) -> None:
-        """Let the file stand after its last line feed, so that a line that is being written is read whole."""
+    def _go_to_last_line(self) -> tuple[int, bytes]:
+        """Read to the end; return the number of finished lines and what is there of the one that is being written."""
         assert self._file is not None
-        end = self._file.tell()
-        self._file.seek(max(0, end - 4096))
-        tail = self._file.read()
-        self._file.seek(end - (len(tail) - tail.rfind(b"\n") - 1))
+        count, torn = 0, b""
+        while chunk := self._file.read(1 << 20):
+            count += chunk.count(b"\n")
+            torn = (torn + chunk).rpartition(b"\n")[2]
+        return count, torn
 
     def _take_rows(self) -> None:
         """Take in the rows that were appended since; one that is not finished is left for the next time."""
         if self._file is None:
             raise MeterError("meter 'csv' is not open; read it inside `with meter:`")
+        if self._failure:
+            raise MeasurementError(self._failure, self._energy_j)
         lines = (self._torn + self._file.read()).split(b"\n")
         self._torn = lines.pop()
         for line in lines:
-            if line.strip():
-                self._take(line.decode("utf-8", "replace"))
+            self._line += 1
+            if self._line > 1 and line.strip():  # the first holds the names of the columns
+                self._take(line.decode("utf-8", "replace").strip())
+        if lines and self._last is not None:
+            self._place(self._last[0])
 
     def _take(self, line: str) -> None:
-        cells = next(csv.reader([line]))
+        """Take in one row; one that cannot be right ends the measurement."""
         try:
+            cells = next(csv.reader([line]))
             time_s = self._seconds(cells[self._time_column])
             value = float(cells[self._value_column])
-        except (ValueError, IndexError):
-            raise MeasurementError(f"{self._path}: '{line.strip()}' is not a row of the log", self._energy_j) from None
-        last, self._last = self._last, (time_s, value)
-        if last is None:
-            return
-        if time_s < last[0]:
-            raise MeasurementError(f"{self._path}: time runs backward at '{line.strip()}'", self._energy_j)
-        gained_j = (last[1] + value) / 2 * (time_s - last[0]) if self._is_power else value - last[1]
-        if gained_j < 0:
-            raise MeasurementError(f"{self._path}: energy runs backward at '{line.strip()}'", self._energy_j)
-        self._energy_j += gained_j
+        except (ValueError, IndexError, csv.Error):
+            self._refuse(f"'{line}' is not a row of the log")
+        if not math.isfinite(time_s) or not math.isfinite(value) or (self._is_power and value < 0):
+            self._refuse(f"'{line}' is not a row of the log")
+        if self._last is not None:
+            gap_s, before = time_s - self._last[0], self._last[1]
+            if gap_s < 0:
+                self._refuse(f"time runs backward at '{line}'")
+            if self._is_power:
+                self._refuse_gap(gap_s)
+            elif value < before:
+                self._refuse(f"energy runs backward at '{line}'")
+            self._energy_j += (before + value) / 2 * gap_s if self._is_power else value - before
+        self._last = (time_s, value)
+
+    def _refuse_gap(self, gap_s: float) -> None:
+        longest_s = max(MIN_GAP_S, MAX_GAP_INTERVALS * median(self._gaps_s)) if self._gaps_s else FIRST_ROW_S
+        if gap_s > longest_s:
+            self._refuse(f"the log has a gap of {gap_s:.3g} s before this line; nobody knows the power meanwhile")
+        self._gaps_s.append(gap_s)
+
+    def _place(self, row_s: float) -> None:
+        """Find the monotonic seconds of the newest row; a clock that was set meanwhile spoils what was measured."""
+        before_s, wall_s = self._clock.now_s(), self._wall()
+        shift_s = before_s - wall_s - self._offset_s
+        if self._shift_s is None or self._clock.now_s() - before_s < APART_S:
+            moved_s = 0.0 if self._shift_s is None else shift_s - self._shift_s
+            if abs(moved_s) > MAX_SHIFT_S:
+                self._refuse(f"this machine slept, or its clock was set, by {abs(moved_s):.3g} s")
+            self._shift_s = shift_s
+        self._time_s = max(self._time_s, row_s + self._shift_s)  # the clocks are read to within their resolution
+
+    def _refuse(self, what: str) -> NoReturn:
+        self._failure = f"{self._path}:{self._line}: {what}; measure again"
+        raise MeasurementError(self._failure, self._energy_j)
 
     def _seconds(self, text: str) -> float:
         if not self._is_iso:

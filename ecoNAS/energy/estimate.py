@@ -39,6 +39,10 @@ class Coefficients:
     byte_j: float
     image_j: float
 
+    def price_j(self, work: "Work") -> float:
+        """Return the joules of `work`."""
+        return self.mac_j * work.macs + self.byte_j * work.moved_bytes + self.image_j * work.images
+
 
 # Only classes and data types for which there is a source.
 # - mac_j: small CNNs measured on Arm CPUs took 190 to 4,400 pJ per MAC; the geometric mean, 914 pJ. That is the whole
@@ -85,7 +89,7 @@ class EnergyEstimator(Protocol):
 
     @property
     def device(self) -> str:
-        """The class of device that it prices, such as 'class:cpu'."""
+        """What it prices: a class of devices, such as 'class:cpu', or one, such as 'calibrated:GPU-<uuid>'."""
         ...
 
     def price(self, work: Work, dtype: str) -> EstimatedJoules:
@@ -126,8 +130,7 @@ class MacsAndBytes:
                 f"no published figures to estimate dtype '{dtype}' on '{self.device}' from; "
                 f"choose deployment.dtype from {', '.join(sorted(self._coefficients))}"
             )
-        rate = self._coefficients[dtype]
-        value_j = rate.mac_j * work.macs + rate.byte_j * work.moved_bytes + rate.image_j * work.images
+        value_j = self._coefficients[dtype].price_j(work)
         return EstimatedJoules(
             value_j=value_j,
             low_j=value_j / INTERVAL_FACTOR,
@@ -196,7 +199,8 @@ def estimate_training(
 ) -> EstimatedJoules:
     """Return the estimated joules of a training in fp32: forward and backward passes, and its validation passes.
 
-    A backward pass counts as two forward ones, in MACs and in bytes; the optimiser's own work is left out.
+    A backward pass counts as two forward ones, in MACs and in bytes; the optimiser's own work is left out. Coefficients
+    may be calibrated, this count is not: the interval is never narrower than that of uncalibrated estimates.
 
     Args:
         estimator: Who prices it.
@@ -206,4 +210,7 @@ def estimate_training(
         images_validated: Images that were only passed forward, over all validations.
     """
     forward = forward_work(costs, batch)
-    return estimator.price(forward * (TRAINING_PASSES * images_trained) + forward * images_validated, TRAINING_DTYPE)
+    work = forward * (TRAINING_PASSES * images_trained) + forward * images_validated
+    energy = estimator.price(work, TRAINING_DTYPE)
+    low_j = min(energy.low_j, energy.value_j / INTERVAL_FACTOR)
+    return energy.model_copy(update={"low_j": low_j, "high_j": max(energy.high_j, energy.value_j * INTERVAL_FACTOR)})

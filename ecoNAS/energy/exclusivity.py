@@ -17,6 +17,7 @@ from ecoNAS.measurement import Exclusivity
 # `ticks` of /proc are USER_HZ, 100 per second on every Linux that matters (proc(5)).
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 MAX_NAMED: Final = 3
+RAY_NODE: Final = "raylet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,6 @@ class _Process:
 
     name: str
     parent: int
-    session: int
     cpu_s: float
 
 
@@ -62,20 +62,29 @@ class _Seen:
 class CpuWatch:
     """Holds the busy time of all CPUs against that of our processes.
 
-    Ours are a process, all that descend from it (Ray's own do, where the search started Ray), and its session.
+    Ours are the driver and the Ray node that this process works for, with all that descend from them. Where the search
+    started Ray its processes are the driver's; where it joined a cluster they are not.
 
     Args:
         root: Where `proc` lies.
         driver_pid: The process that runs the search; None for this one.
         share: What others may take of the CPU time.
         clock: Whose seconds pass.
+        own_pid: This process.
     """
 
     def __init__(
-        self, root: Path = Path("/"), driver_pid: int | None = None, share: float = 0.02, clock: Clock = REAL_CLOCK
+        self,
+        root: Path = Path("/"),
+        driver_pid: int | None = None,
+        share: float = 0.02,
+        clock: Clock = REAL_CLOCK,
+        *,
+        own_pid: int | None = None,
     ) -> None:
         self._proc = root / "proc"
-        self._driver_pid = driver_pid or os.getpid()
+        self._own_pid = own_pid or os.getpid()
+        self._driver_pid = driver_pid or self._own_pid
         self._share, self._clock = share, clock
         self._first: _Seen | None = None
 
@@ -88,6 +97,8 @@ class CpuWatch:
         first, last = self._first, self._look()
         if first is None or last is None:
             return Verdict("unverifiable", f"{self._proc / 'stat'} does not say how busy the CPUs are")
+        if self._is_of_container():
+            return Verdict("unverifiable", f"{self._proc / 'stat'} counts this container alone")
         busy_s, own_s = last.busy_s - first.busy_s, self._own_s(last) - self._own_s(first)
         capacity_s = last.num_cpus * (last.time_s - first.time_s)
         resolution_s = (last.num_cpus + 2) / TICKS_PER_S
@@ -109,11 +120,12 @@ class CpuWatch:
 
     def _own(self, seen: _Seen) -> set[int]:
         """Return the process ids that are ours."""
-        processes = seen.processes
-        driver = processes.get(self._driver_pid)
-        own = {self._driver_pid} | {
-            pid for pid, process in processes.items() if driver is not None and process.session == driver.session
-        }
+        processes, own = seen.processes, {self._driver_pid, self._own_pid}
+        above = processes.get(self._own_pid)
+        while above is not None:
+            if processes.get(above.parent) is not None and processes[above.parent].name == RAY_NODE:
+                own.add(above.parent)
+            above = processes.get(above.parent)
         while found := {pid for pid, process in processes.items() if process.parent in own} - own:
             own |= found
         return own
@@ -134,6 +146,14 @@ class CpuWatch:
         named = [f"{last.processes[pid].name} ({pid})" for pid in busiest if spent[pid] > 1 / TICKS_PER_S]
         return f": {', '.join(named)}" if named else ""
 
+    def _is_of_container(self) -> bool:
+        """Whether something was mounted over /proc/stat, as lxcfs does in containers."""
+        try:
+            lines = (self._proc / "mounts").read_text().splitlines()
+        except OSError:
+            return False
+        return any(line.split()[1:2] == ["/proc/stat"] for line in lines)
+
     def _look(self) -> _Seen | None:
         try:
             lines = (self._proc / "stat").read_text().splitlines()
@@ -141,7 +161,7 @@ class CpuWatch:
             return None
         # cpu user nice system idle iowait irq softirq steal guest guest_nice; guests are within user, nice (proc(5)).
         fields = next((line.split()[1:] for line in lines if line.startswith("cpu ")), [])
-        if len(fields) < 7:
+        if len(fields) < 7 or not any(int(field) for field in fields):  # some sandboxes show zeros
             return None
         user, nice, system, _, _, irq, softirq = (int(field) for field in fields[:7])
         num_cpus = sum(line.startswith("cpu") for line in lines) - 1
@@ -170,10 +190,14 @@ class GpuWatch:
         self._tree = CpuWatch(root, driver_pid)
         self._proc = root / "proc"
         self._first: frozenset[int] | None = None
+        self._first_own = set[int]()
+        self._first_visible = set[int]()
 
     def begin(self) -> None:
-        """Note who is there."""
+        """Note who is there, and what is known of them, as they may be gone at the end."""
         self._first = self._meter.state().process_ids
+        self._first_own = self._tree.own_pids()
+        self._first_visible = {pid for pid in self._first or () if self._is_visible(pid)}
 
     def verdict(self) -> Verdict:
         """Return whether all processes on the GPU were ours; `unverifiable` where their ids are of elsewhere."""
@@ -183,13 +207,15 @@ class GpuWatch:
             return Verdict("unverifiable", "the driver does not list the processes on the GPU")
         if not found:
             return Verdict("unverifiable", "the driver lists no process on the GPU, not even ours: a container")
-        own = self._tree.own_pids()
-        foreign = sorted(found - own)
+        foreign = sorted(found - self._first_own - self._tree.own_pids())
         if not foreign:
             return Verdict("exclusive")
-        if not any((self._proc / str(pid)).exists() for pid in foreign):
+        if not any(pid in self._first_visible or self._is_visible(pid) for pid in foreign):
             return Verdict("unverifiable", f"processes {_listed(foreign)} on the GPU are not of this container")
         return Verdict("violated", f"others are on the GPU: processes {_listed(foreign)}")
+
+    def _is_visible(self, pid: int) -> bool:
+        return (self._proc / str(pid)).exists()
 
 
 class AllWatches:
@@ -239,7 +265,7 @@ def _read_process(path: Path) -> _Process | None:
     name, _, rest = text.rpartition(")")  # a name may hold spaces and brackets
     fields = rest.split()
     cpu_s = sum(int(field) for field in fields[11:15]) / TICKS_PER_S  # utime stime cutime cstime
-    return _Process(name.partition("(")[2], parent=int(fields[1]), session=int(fields[3]), cpu_s=cpu_s)
+    return _Process(name.partition("(")[2], parent=int(fields[1]), cpu_s=cpu_s)
 
 
 def _listed(pids: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
 from ecoNAS.energy.integral import PowerIntegral
@@ -36,17 +36,17 @@ class Sensor:
         return self.path.name.startswith("energy")
 
 
-def find_sensors(root: Path, read_text: ReadText = Path.read_text) -> tuple[Sensor, ...]:
-    """Return the sensors of energy, else those of power; each named `chip/label`."""
+def find_sensors(root: Path, read_text: ReadText = Path.read_text) -> tuple[tuple[Sensor, ...], ...]:
+    """Return the sensors of energy, those of power, and those of averaged power; each named `chip/label`."""
+    kinds = []
     for pattern in ("energy*_input", "power*_input", "power*_average"):
         found = []
         for path in sorted((root / HWMON).glob(f"*/{pattern}")):
             chip = _text(path.parent / "name", read_text) or path.parent.name
             label = _text(path.with_name(path.name.rpartition("_")[0] + "_label"), read_text)
             found.append(Sensor(f"{chip}/{label or path.name.rpartition('_')[0]}", path))
-        if found:
-            return tuple(found)
-    return ()
+        kinds.append(tuple(found))
+    return tuple(kinds)
 
 
 class HwmonMeter:
@@ -71,16 +71,7 @@ class HwmonMeter:
     ) -> None:
         self._clock, self._read_text = clock, read_text
         self._sensor = _choose(find_sensors(root, read_text), sensor, root)
-        try:
-            self._value()
-        except PermissionError:
-            raise MeterError(
-                f"{self._sensor.path} is not readable by this user; sudo chmod a+r {self._sensor.path}"
-            ) from None
-        except OSError as error:
-            raise MeterError(f"{self._sensor.path} does not answer: {error.strerror}") from None
-        except ValueError:
-            raise MeterError(f"{self._sensor.path} does not hold a number") from None
+        self._first_value()
         self.info = MeterInfo(
             name="hwmon",
             kind="measured",
@@ -102,10 +93,7 @@ class HwmonMeter:
         if self._failure:
             raise MeasurementError(self._failure, self._latest_j)
         now_s = self._clock.now_s()
-        try:
-            value = self._value()
-        except (OSError, ValueError) as error:
-            self._refuse(f"cannot be read any more: {error}")
+        value = self._next_value()
         if self._integral is not None:
             self._latest_j = self._integral.advance(value, now_s)
         else:
@@ -118,11 +106,11 @@ class HwmonMeter:
     def state(self) -> DeviceState:
         """Return the power, where the sensor shows it; it says nothing else of the device."""
         self._require_open()
-        return DeviceState(power_w=None if self._sensor.counts else self._value())
+        return DeviceState(power_w=None if self._sensor.counts else self._next_value())
 
     def __enter__(self) -> Self:
         """Note what it shows."""
-        value, self._latest_j, self._failure = self._value(), 0.0, ""
+        value, self._latest_j, self._failure = self._first_value(), 0.0, ""
         self._first_j = value
         if not self._sensor.counts:
             self._integral = PowerIntegral(self._sensor.name, value, self._clock.now_s(), MAX_GAP_S)
@@ -138,24 +126,47 @@ class HwmonMeter:
         if self._first_j is None:
             raise MeterError("meter 'hwmon' is not open; read it inside `with meter:`")
 
+    def _first_value(self) -> float:
+        path = self._sensor.path
+        try:
+            return self._value()
+        except PermissionError:
+            raise MeterError(f"{path} is not readable by this user; sudo chmod a+r {path}") from None
+        except OSError as error:
+            raise MeterError(f"{path} does not answer: {error.strerror}") from None
+        except ValueError:
+            raise MeterError(f"{path} does not hold a number") from None
+
+    def _next_value(self) -> float:
+        try:
+            return self._value()
+        except (OSError, ValueError) as error:
+            self._refuse(f"cannot be read any more: {error}")
+
     def _value(self) -> float:
         """Return joules or watts."""
         return int(self._read_text(self._sensor.path)) * MICRO
 
-    def _refuse(self, what: str) -> None:
+    def _refuse(self, what: str) -> NoReturn:
         self._failure = f"sensor {self._sensor.name} {what}; measure again"
         raise MeasurementError(self._failure, self._latest_j)
 
 
-def _choose(sensors: tuple[Sensor, ...], name: str | None, root: Path) -> Sensor:
-    listed = ", ".join(sensor.name for sensor in sensors)
-    if not sensors:
+def _choose(kinds: tuple[tuple[Sensor, ...], ...], name: str | None, root: Path) -> Sensor:
+    """Return the sensor of that name, of the best kind that has it; without a name, the only one of the best kind."""
+    for kind in kinds:
+        chosen = [sensor for sensor in kind if name in (None, sensor.name)]
+        if len(chosen) == 1:
+            return chosen[0]
+        if chosen and name is not None:
+            files = ", ".join(str(sensor.path) for sensor in chosen)
+            raise MeterError(f"several sensors are named '{name}', and which is which may move between boots: {files}")
+        if chosen:
+            listed = ", ".join(sensor.name for sensor in chosen)
+            raise MeterError(f"several sensors; choose with energy: {{device: NAME}}: {listed}")
+    if not any(kinds):
         raise MeterError(f"no energy*_input nor power*_input below {root / HWMON} (no such sensor on this board)")
-    if name is None and len(sensors) > 1:
-        raise MeterError(f"several sensors; choose with energy: {{device: NAME}}: {listed}")
-    for sensor in sensors:
-        if name in (None, sensor.name):
-            return sensor
+    listed = ", ".join(dict.fromkeys(sensor.name for kind in kinds for sensor in kind))
     raise MeterError(f"no sensor '{name}' here; those that are: {listed}")
 
 

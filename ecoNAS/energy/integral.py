@@ -26,13 +26,13 @@ class PowerIntegral:
         """Take in a value; return the joules since the first one.
 
         Raises:
-            MeasurementError: if the last value is too long ago, or this one is negative; from then on always.
+            MeasurementError: if the last value is too long ago, or one of the two is negative; from then on always.
         """
         if self._failure:
             raise MeasurementError(self._failure, self.energy_j)
         gap_s = time_s - self._time_s
-        if power_w < 0:
-            self._refuse(f"showed {power_w:.3g} W")
+        if min(self._power_w, power_w) < 0:
+            self._refuse(f"showed {min(self._power_w, power_w):.3g} W")
         if gap_s > self._max_gap_s:
             self._refuse(f"was not read for {gap_s:.2f} s, and nobody knows what it showed meanwhile")
         self.energy_j += (self._power_w + power_w) / 2 * gap_s

@@ -6,7 +6,7 @@ units are those of NVIDIA's NVML API reference.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Final, Self
@@ -34,11 +34,11 @@ class NvmlMeter:
         clock: Whose seconds it shows.
 
     Raises:
-        MeterError: if there is no driver, no such GPU or several to choose from, or it is split by MIG.
+        MeterError: if there is no pynvml or no driver, no such GPU or several to choose from, or it is split by MIG.
     """
 
     def __init__(self, device: str | None = None, nvml: Any = None, clock: Clock = REAL_CLOCK) -> None:
-        self._nvml: Any = nvml or import_module("pynvml")  # Any: pynvml has no types
+        self._nvml: Any = nvml or _pynvml()  # Any: pynvml has no types
         self._clock = clock
         with _session(self._nvml):
             handle = _find(self._nvml, device)
@@ -95,14 +95,19 @@ class NvmlMeter:
 
     def __enter__(self) -> Self:
         """Note where the counter stands."""
-        self._nvml.nvmlInit()
-        self._handle = _find(self._nvml, self._uuid)
+        _start(self._nvml)
         self._latest_j, self._failure = 0.0, ""
-        if self._has_counter:
-            self._first_j = self._ask(self._counter_j)
-        else:
-            name = self.info.device_name
-            self._integral = PowerIntegral(name, self._ask(self._power_w), self._clock.now_s(), MAX_GAP_S)
+        try:
+            with _refusals(self._nvml):
+                self._handle = _find(self._nvml, self._uuid)
+            if self._has_counter:
+                self._first_j = self._ask(self._counter_j)
+            else:
+                name = self.info.device_name
+                self._integral = PowerIntegral(name, self._ask(self._power_w), self._clock.now_s(), MAX_GAP_S)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -110,10 +115,7 @@ class NvmlMeter:
     ) -> None:
         """Let go of the driver."""
         self._handle = self._integral = None
-        try:
-            self._nvml.nvmlShutdown()
-        except self._nvml.NVMLError:  # the driver went first
-            return
+        _stop(self._nvml)
 
     def _require_open(self) -> None:
         if self._handle is None:
@@ -124,12 +126,10 @@ class NvmlMeter:
 
     def _power_w(self) -> float:
         """Return the instantaneous power; where a driver has only the average of a second, that."""
-        try:
+        with suppress(self._nvml.NVMLError):  # old drivers do not know the call, and a lost card fails the next one too
             (value,) = self._nvml.nvmlDeviceGetFieldValues(self._handle, [POWER_INSTANT])
             if value.nvmlReturn == self._nvml.NVML_SUCCESS:
                 return float(value.value.uiVal) * MILLI
-        except self._nvml.NVMLError_NotSupported:
-            pass
         return float(self._nvml.nvmlDeviceGetPowerUsage(self._handle)) * MILLI
 
     def _throttled_s(self) -> float | None:
@@ -199,15 +199,39 @@ class NvmlMeter:
 @contextmanager
 def _session(nvml: Any) -> Iterator[None]:  # Any: pynvml has no types
     """Talk to the driver; what it refuses becomes a MeterError."""
+    _start(nvml)
     try:
-        nvml.nvmlInit()
-    except nvml.NVMLError as error:
-        raise MeterError(f"{error} (no NVIDIA GPU, or its driver is not loaded; see `nvidia-smi`)") from None
+        with _refusals(nvml):
+            yield
+    finally:
+        _stop(nvml)
+
+
+@contextmanager
+def _refusals(nvml: Any) -> Iterator[None]:  # Any: pynvml has no types
+    """Turn what the driver refuses into a MeterError."""
     try:
         yield
     except nvml.NVMLError as error:
         raise MeterError(f"the NVIDIA driver refuses: {error}; see `nvidia-smi`") from None
-    finally:
+
+
+def _pynvml() -> Any:  # Any: pynvml has no types
+    try:
+        return import_module("pynvml")
+    except ImportError:
+        raise MeterError("the package pynvml is missing; pip install nvidia-ml-py") from None
+
+
+def _start(nvml: Any) -> None:  # Any: pynvml has no types
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError as error:
+        raise MeterError(f"{error} (no NVIDIA GPU, or its driver is not loaded; see `nvidia-smi`)") from None
+
+
+def _stop(nvml: Any) -> None:  # Any: pynvml has no types
+    with suppress(nvml.NVMLError):  # the driver went first
         nvml.nvmlShutdown()
 
 

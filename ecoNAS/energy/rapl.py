@@ -2,13 +2,14 @@
 
 Packages are added up, and DRAM beside them; cores and uncore are within a package, psys holds everything, and
 intel-rapl-mmio shows the same package again: none of these is ever added. A domain that cannot be read refuses the
-whole
-meter: a sum over the rest would be a wrong sum. (Linux kernel, Documentation/power/powercap/powercap.rst.)
+whole meter: a sum over the rest would be a wrong sum. (Linux kernel, Documentation/power/powercap/powercap.rst.)
 """
 
+import errno
 import hashlib
+import os
 import platform
-from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,6 @@ from ecoNAS.errors import MeasurementError, MeterError
 from ecoNAS.measurement import DeviceState, MeterInfo
 
 POWERCAP: Final = "sys/class/powercap"
-ReadText = Callable[[Path], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,19 @@ class Domain:
         return self.path / "energy_uj"
 
 
-def find_domains(root: Path, read_text: ReadText = Path.read_text) -> tuple[Domain, ...]:
-    """Return the domains whose sum is the energy of all packages and their DRAM, each once."""
+def find_domains(root: Path) -> tuple[Domain, ...]:
+    """Return the domains whose sum is the energy of all packages and their DRAM, each once.
+
+    Raises:
+        MeterError: if one does not say its name, for it may be part of the sum.
+    """
     tree = root / POWERCAP
     found: dict[str, Domain] = {}
     for path in sorted(tree.glob("intel-rapl:*")):
         try:
-            name = read_text(path / "name").strip()
-        except OSError:
-            continue
+            name = (path / "name").read_text().strip()
+        except OSError as error:  # also where a container hides what the links of the tree point to
+            raise MeterError(f"{path / 'name'} does not answer: {error.strerror}; all domains count or none") from None
         parent = path.name.rpartition(":")[0] if path.name.count(":") == 2 else ""
         is_package = not parent and name.startswith("package")
         if is_package or (parent and name == "dram"):
@@ -86,19 +90,19 @@ class RaplMeter:
     Args:
         root: Where `sys`, `proc` and `etc` lie.
         clock: Whose seconds it shows.
-        read_text: Reads a file; tests replace it, since root may read everything.
 
     Raises:
         MeterError: if there are no packages, or one of the counters cannot be read, with the remedy.
     """
 
-    def __init__(self, root: Path = Path("/"), clock: Clock = REAL_CLOCK, read_text: ReadText = Path.read_text) -> None:
-        self._root, self._clock, self._read_text = root, clock, read_text
-        self._domains = find_domains(root, read_text)
+    def __init__(self, root: Path = Path("/"), clock: Clock = REAL_CLOCK) -> None:
+        self._root, self._clock = root, clock
+        self._domains = find_domains(root)
         if not any(domain.name.startswith("package") for domain in self._domains):
             raise MeterError(self._why_none())
         for domain in self._domains:
-            self._first_value(domain)
+            with ExitStack() as files:
+                self._open(domain, files)
         names = ["package"] + (["dram"] if any(domain.name == "dram" for domain in self._domains) else [])
         self.info = MeterInfo(
             name="rapl",
@@ -110,6 +114,8 @@ class RaplMeter:
             device_name=cpu_name(root),
             driver=f"powercap, Linux {platform.release()}",
         )
+        self._files = ExitStack()
+        self._registers: list[_Register] = []
         self._counters: list[WrappingCounter] = []
 
     def read(self) -> Reading:
@@ -117,12 +123,12 @@ class RaplMeter:
         self._require_open()
         now_s = self._clock.now_s()
         total_j = 0.0
-        for domain, counter in zip(self._domains, self._counters, strict=True):
+        for register, counter in zip(self._registers, self._counters, strict=True):
             try:
-                raw_uj = int(self._read_text(domain.counter))
+                raw_uj = register.read_uj()
             except (OSError, ValueError) as error:
                 raise MeasurementError(
-                    f"{domain.counter} cannot be read any more: {error}", sum(item.energy_j for item in self._counters)
+                    f"{register.path} cannot be read any more: {error}", sum(item.energy_j for item in self._counters)
                 ) from None
             try:
                 total_j += counter.advance(raw_uj, now_s)
@@ -143,17 +149,22 @@ class RaplMeter:
     def __enter__(self) -> Self:
         """Note where the registers stand."""
         now_s = self._clock.now_s()
-        self._counters = [
-            WrappingCounter(domain.label, self._first_value(domain), self._range_uj(domain), now_s)
-            for domain in self._domains
-        ]
+        with ExitStack() as files:
+            opened = [self._open(domain, files) for domain in self._domains]
+            self._counters = [
+                WrappingCounter(domain.label, first_uj, self._range_uj(domain), now_s)
+                for domain, (_, first_uj) in zip(self._domains, opened, strict=True)
+            ]
+            self._registers = [register for register, _ in opened]
+            self._files = files.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Forget them."""
-        self._counters = []
+        self._registers, self._counters = [], []
+        self._files.close()
 
     def _require_open(self) -> None:
         if not self._counters:
@@ -165,14 +176,17 @@ class RaplMeter:
             return f"{tree} shows no CPU package (psys alone is another scope: the whole board, and nothing beside it)"
         return f"no {tree}/intel-rapl:* (no Intel or AMD counters, or a virtual machine)"
 
-    def _first_value(self, domain: Domain) -> int:
+    def _open(self, domain: Domain, files: ExitStack) -> tuple["_Register", int]:
+        """Return the open register, which `files` will close, and its first value."""
         try:
-            return int(self._read_text(domain.counter))
+            register = _Register(domain.counter)
+            files.callback(register.close)
+            return register, register.read_uj()
         except PermissionError:
-            files = f"{self._root / POWERCAP}/*/energy_uj"
+            every = f"{self._root / POWERCAP}/*/energy_uj"
             raise MeterError(
                 f"{domain.counter} is readable by root only (CVE-2020-8694); until the next boot: "
-                f"sudo chmod a+r {files}; for good, a line in /etc/tmpfiles.d/rapl.conf: z {files} 0444 - - -"
+                f"sudo chmod a+r {every}; for good, a line in /etc/tmpfiles.d/rapl.conf: z {every} 0444 - - -"
             ) from None
         except OSError as error:
             raise MeterError(f"{domain.counter} does not answer: {error.strerror}") from None
@@ -212,12 +226,30 @@ class RaplMeter:
 
     def _number(self, path: Path) -> float | None:
         try:
-            return float(self._read_text(path))
+            return float(path.read_text())
         except (OSError, ValueError):
             return None
 
     def _text(self, path: Path) -> str:
         try:
-            return self._read_text(path).strip()
+            return path.read_text().strip()
         except OSError:
             return ""
+
+
+class _Register:
+    """The open file of a counter: to open it for every value takes four times as long as to read it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = os.open(path, os.O_RDONLY)
+
+    def read_uj(self) -> int:
+        """Return micro-joules; raises OSError once the file is gone."""
+        # sysfs refuses to read what is gone; on other file systems an open file outlives its name, and stands still.
+        if os.fstat(self._file).st_nlink == 0:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return int(os.pread(self._file, 32, 0))
+
+    def close(self) -> None:
+        os.close(self._file)

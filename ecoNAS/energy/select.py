@@ -14,6 +14,7 @@ import pynvml
 
 from ecoNAS.config import EnergyConfig
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
+from ecoNAS.energy.coefficients import CalibratedEstimator, read_coefficients
 from ecoNAS.energy.composite import CompositeMeter
 from ecoNAS.energy.csv_log import CsvMeter, align, keep_busy
 from ecoNAS.energy.estimate import EnergyEstimator, MacsAndBytes
@@ -59,6 +60,12 @@ def _csv(config: EnergyConfig, machine: Machine) -> EnergyMeter:
     return CsvMeter(config.path, config.clock_offset_s, machine.clock)
 
 
+def _estimate(config: EnergyConfig) -> EnergyEstimator:
+    if config.coefficients is None:
+        return MacsAndBytes(config.device_class)
+    return CalibratedEstimator(read_coefficients(config.coefficients))
+
+
 METERS: dict[str, Maker] = {
     "nvml": lambda config, machine: NvmlMeter(config.device or machine.gpu_uuid, machine.nvml, machine.clock),
     "rapl": lambda config, machine: RaplMeter(config.root, machine.clock),
@@ -67,7 +74,7 @@ METERS: dict[str, Maker] = {
     "simulated": lambda config, machine: SimulatedMeter(SIMULATED_POWER_W, machine.clock),
 }
 ESTIMATORS: dict[str, Callable[[EnergyConfig], EnergyEstimator]] = {
-    "estimate": lambda config: MacsAndBytes(config.device_class),
+    "estimate": _estimate,
 }
 
 
@@ -77,7 +84,7 @@ def is_estimated(config: EnergyConfig) -> bool:
 
 
 def select_estimator(config: EnergyConfig) -> EnergyEstimator:
-    """Return the estimator that an experiment names; raises MeterError for an unknown class of device."""
+    """Return the estimator that an experiment names; raises MeterError where it has no coefficients."""
     return ESTIMATORS[config.meter](config)
 
 

@@ -21,7 +21,8 @@ from ecoNAS.energy.calibration import calibrate
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
 from ecoNAS.energy.exclusivity import watch_for
 from ecoNAS.energy.idle import measure_idle
-from ecoNAS.energy.lane import Lane, LaneStatus
+from ecoNAS.energy.lane import Lane
+from ecoNAS.energy.lane_files import LaneStatus
 from ecoNAS.energy.latency import measure_latency
 from ecoNAS.energy.meter import EnergyMeter
 from ecoNAS.energy.profile import profile_energy
@@ -86,7 +87,7 @@ def measure_runner(
     meter, settings, clock = place.meter, place.settings, place.clock
     lane = Lane(f"{meter.info.device}+{place.computes_on}", clock=clock, owner=place.owner)
     with lane.measuring(place.on_wait), meter:
-        started = now()
+        started, before = now(), meter.read()
         calibration = calibrate(meter, settings, clock)
         memory = _Memory()
         runner = make_runner()
@@ -112,6 +113,7 @@ def measure_runner(
         return EnergyProfile(
             key=key,
             energy=counted(meter.info, measurement.value_j, measurement.ranking_j),
+            spent=counted(meter.info, meter.read().energy_j - before.energy_j),
             latency=latency,
             runner=runner.name,
             status=measurement.status,

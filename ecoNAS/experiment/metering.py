@@ -14,7 +14,7 @@ from typing import Final, Self
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
 from ecoNAS.energy.meter import EnergyMeter, Reading
 from ecoNAS.errors import MeasurementError
-from ecoNAS.events import EnergyMetered, Event, MeterFailed
+from ecoNAS.events import EnergyMetered, Event, MeterFailed, TrialEnded
 from ecoNAS.joules import counted
 from ecoNAS.records import now
 
@@ -37,6 +37,7 @@ class RunMeter:
         self._lock = threading.Lock()
         self._last: tuple[Reading, datetime] | None = None
         self._written: tuple[Reading, datetime] | None = None
+        self._opened_j = 0.0
         self._failure: MeasurementError | None = None
 
     def __enter__(self) -> Self:
@@ -44,6 +45,7 @@ class RunMeter:
         self._stack.enter_context(self._meter)
         self._read()
         self._written = self._last
+        self._opened_j = self._last[0].energy_j if self._last is not None else 0.0
         self._stack.enter_context(self._clock.every(READ_EVERY_S, self._read))
         return self
 
@@ -52,6 +54,14 @@ class RunMeter:
         self._read()
         self.flush(at_least_s=0.0)
         self._stack.close()
+
+    @property
+    def counted_j(self) -> float:
+        """Joules since it was opened; raises MeasurementError if the counter failed since."""
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            return self._last[0].energy_j - self._opened_j if self._last is not None else 0.0
 
     def flush(self, at_least_s: float = WRITE_EVERY_S) -> None:
         """Write what was counted since the last time, if that is at least so many seconds ago; a failure at once."""
@@ -70,6 +80,9 @@ class RunMeter:
         if failure is not None:
             self._log(MeterFailed(reason=str(failure)))
 
+    def note(self, event: Event) -> None:
+        """Do nothing: what a training took is in the counter."""
+
     def _read(self) -> None:
         with self._lock:
             if self._failure is not None:
@@ -80,11 +93,19 @@ class RunMeter:
                 self._failure = error
 
 
-class NoMeter(AbstractContextManager["NoMeter"]):
-    """Stands where nothing is metered: joules of the run are estimated, or not known."""
+class Prices(AbstractContextManager["Prices"]):
+    """Stands where nothing is metered: adds up the joules that trainings were priced at."""
+
+    def __init__(self) -> None:
+        self.counted_j = 0.0
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Do nothing."""
 
-    def flush(self, at_least_s: float = WRITE_EVERY_S) -> None:
+    def flush(self) -> None:
         """Do nothing."""
+
+    def note(self, event: Event) -> None:
+        """Add what an ended training was priced at."""
+        for phase in event.phases if isinstance(event, TrialEnded) else ():
+            self.counted_j += phase.energy.value_j if phase.energy is not None else 0.0

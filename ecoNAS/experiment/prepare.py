@@ -16,7 +16,7 @@ from ecoNAS.costs.counts import CostTable, baseline_costs
 from ecoNAS.costs.screen import GateTally, screen
 from ecoNAS.data.datasets import load_data
 from ecoNAS.data.transforms import choose_augmentation
-from ecoNAS.energy.estimate import EnergyEstimator, Work, estimate_energy_per_image
+from ecoNAS.energy.estimate import TRAINING_DTYPE, EnergyEstimator, Work, estimate_energy_per_image
 from ecoNAS.energy.select import is_estimated, select_estimator, select_meter
 from ecoNAS.errors import ConfigError, ConstraintError, DataError, MeterError, unknown_name
 from ecoNAS.evaluation.devices import gpu_uuid
@@ -106,7 +106,8 @@ def _energy_source(
 
 def _check_dtypes(config: ExperimentConfig, space: SearchSpace, estimator: EnergyEstimator) -> None:
     """Raise ConfigError if candidates may have a data type that the estimator cannot price."""
-    for dtype in space.decisions.get("deployment.dtype", (config.deployment.dtype,)):
+    trained = (TRAINING_DTYPE,) if config.workers.device != "cuda" else ()
+    for dtype in dict.fromkeys([*space.decisions.get("deployment.dtype", (config.deployment.dtype,)), *trained]):
         try:
             estimator.price(Work(macs=0, moved_bytes=0, images=0), str(dtype))
         except MeterError as error:

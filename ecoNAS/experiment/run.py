@@ -1,22 +1,21 @@
 """The story of a run: own the folder, take up what is there, search, write what came out."""
 
 import logging
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import FrameType
 
 import optuna
 import torch
 from sqlalchemy.exc import SQLAlchemyError
 
+from ecoNAS.analysis.ledger import Ledger, read_ledger
 from ecoNAS.analysis.report import write_report
 from ecoNAS.analysis.run import load_run
 from ecoNAS.analysis.tables import write_front_csv
 from ecoNAS.architecture import Architecture, Candidate
+from ecoNAS.config import BudgetConfig
 from ecoNAS.costs.screen import GateTally
 from ecoNAS.data.datasets import DataSet
 from ecoNAS.energy.rapl import host_identity
@@ -28,12 +27,14 @@ from ecoNAS.evaluation.ray_workers import Places, RayWorkers
 from ecoNAS.evaluation.task import EvaluationTask
 from ecoNAS.evaluation.workers import InProcessWorkers
 from ecoNAS.events import Event, RunEnded, RunStarted
-from ecoNAS.experiment.metering import NoMeter, RunMeter
+from ecoNAS.experiment.interrupt import Interrupt
+from ecoNAS.experiment.metering import Prices, RunMeter
 from ecoNAS.experiment.resume import check_unchanged, write_config
 from ecoNAS.experiment.setup import Setup
 from ecoNAS.export.formats import DataCard
 from ecoNAS.records import Evaluation, Outcome
 from ecoNAS.run_folder import RunFolder, describe_environment, write_atomically
+from ecoNAS.search.budget import Budget
 from ecoNAS.search.loop import SearchLoop
 from ecoNAS.search.memory import Memory
 from ecoNAS.search.parts import Parts
@@ -78,7 +79,7 @@ def run_search(setup: Setup, folder: RunFolder, *, resume: bool, watcher: Watche
     watcher = watcher or Watcher()
     if not resume:
         folder.create()
-    interrupt = _Interrupt(watcher)
+    interrupt = Interrupt(watcher.on_stopping)
     with folder.locked(), interrupt.heeded():
         if resume:
             check_unchanged(setup.config, folder)
@@ -118,9 +119,10 @@ def evaluate_architecture(setup: Setup, architecture: Architecture) -> Evaluatio
     return evaluate(setup.task(0, candidate, setup.space.costs(candidate), None))
 
 
-def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: "_Interrupt", *, resume: bool) -> RunEnded:
+def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interrupt, *, resume: bool) -> RunEnded:
     config, memory = setup.config, Memory()
     known = sum(1 for event in folder.events if event.type == "trial_ended")
+    before = read_ledger(tuple(folder.events))
     context = SamplerContext(
         setup.space, config.search.seed, config.search.trials, known, lambda candidate: setup.screen(candidate).passes
     )
@@ -143,6 +145,11 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: "_Inte
             meter.flush()
             reporter()
 
+        def on_event(event: Event) -> None:
+            meter.note(event)
+            watcher.on_event(event)
+
+        budget = _budget(config.search.budget, before, meter)
         loop = SearchLoop(
             Parts(
                 space=setup.space,
@@ -158,7 +165,8 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: "_Inte
                 directions=directions,
                 bounds={item.name: item.bound for item in setup.constraints},
                 trials=config.search.trials,
-                on_event=watcher.on_event,
+                budget=budget,
+                on_event=on_event,
                 on_tick=tick,
                 next_task=next_stage,
             )
@@ -167,7 +175,7 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: "_Inte
         loop.restore()
         ended = loop.run()
         if setup.reference is not None and ended.reason != "interrupted":
-            _refine(setup, folder, workers, loop, watcher)
+            _refine(setup, folder, workers, watcher, lambda: loop.is_stopping or bool(budget.why_full(0)))
         return ended
 
 
@@ -178,7 +186,7 @@ def next_stage(task: EvaluationTask, evaluation: Evaluation) -> EvaluationTask |
     return task.model_copy(update={"stage": "train", "profile": evaluation.profile})
 
 
-def _workers(setup: Setup, interrupt: "_Interrupt") -> AbstractContextManager[AnyWorkers]:
+def _workers(setup: Setup, interrupt: Interrupt) -> AbstractContextManager[AnyWorkers]:
     config = setup.config.workers
     if config.kind == "in_process":
         return InProcessWorkers(lambda task: evaluate(task, interrupt.check))
@@ -202,10 +210,10 @@ def _here() -> str:
     return gpu_uuid("cuda" if torch.cuda.is_available() else "cpu") or host_identity()
 
 
-def _run_meter(setup: Setup, folder: RunFolder, watcher: Watcher) -> RunMeter | NoMeter:
-    """Return what counts the joules of the whole run; nothing does where they are estimated."""
+def _run_meter(setup: Setup, folder: RunFolder, watcher: Watcher) -> RunMeter | Prices:
+    """Return what counts the joules of the whole run; where they are estimated, those of trainings are added up."""
     if setup.reference is None:
-        return NoMeter()
+        return Prices()
 
     def log(event: Event) -> None:
         folder.events.append(event)
@@ -214,14 +222,27 @@ def _run_meter(setup: Setup, folder: RunFolder, watcher: Watcher) -> RunMeter | 
     return RunMeter(select_meter(setup.config.energy, gpu_uuid(setup.device)), log)
 
 
-def _refine(setup: Setup, folder: RunFolder, workers: AnyWorkers, loop: SearchLoop, watcher: Watcher) -> None:
-    """Measure the front again, to the tighter target."""
+def _budget(limits: BudgetConfig, before: Ledger, meter: RunMeter | Prices) -> Budget:
+    """Return what the search may take, with what earlier sessions took already."""
+    began_s = time.monotonic()
+    return Budget(
+        limits.energy,
+        limits.time,
+        lambda: (before.search_energy_j or 0.0) + meter.counted_j,
+        lambda: before.wall_s + time.monotonic() - began_s,
+    )
+
+
+def _refine(
+    setup: Setup, folder: RunFolder, workers: AnyWorkers, watcher: Watcher, is_over: Callable[[], bool]
+) -> None:
+    """Measure the front again, to the tighter target, until `is_over`."""
     refinement = Refinement(
         folder,
         workers,
         lambda wish: setup.refining_task(wish, folder.path),
         watcher.on_event,
-        lambda: loop.is_stopping,
+        is_over,
     )
     settings = setup.config.energy.protocol
     refinement.run(lambda evaluations: undecided(evaluations, setup.objectives, settings))
@@ -243,45 +264,3 @@ class _Reporter:
         if time.monotonic() >= self._next_s:
             write_outputs(self._folder)
             self._next_s = time.monotonic() + self._every_s
-
-
-class _Interrupt:
-    """On a first Ctrl-C or SIGTERM lets the candidates under way finish; on a second one gives them up.
-
-    The handler only notes the signal: an exception raised from it could surface anywhere, even in a library's clean-up.
-    """
-
-    def __init__(self, watcher: Watcher) -> None:
-        self._watcher = watcher
-        self._loop: SearchLoop | None = None
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt if candidates under way are to be given up."""
-        if self._loop is not None and self._loop.is_abandoning:
-            raise KeyboardInterrupt
-
-    def stops(self, loop: SearchLoop) -> None:
-        """Say which loop a signal is meant for; until then it ends the program, since nothing is under way yet."""
-        self._loop = loop
-
-    @contextmanager
-    def heeded(self) -> Iterator[None]:
-        """Take signals until the block ends, the writing of the report included."""
-        if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-            yield
-            return
-        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._loop is None:
-            raise KeyboardInterrupt
-        if self._loop.is_stopping:
-            self._loop.abandon()
-        else:
-            self._loop.stop()
-            self._watcher.on_stopping(self._loop.num_running)

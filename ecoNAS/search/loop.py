@@ -13,8 +13,9 @@ from typing import Any, Literal
 from optuna.trial import Trial, TrialState
 
 from ecoNAS.costs.screen import Screening
+from ecoNAS.errors import MeasurementError
 from ecoNAS.evaluation.workers import Finished
-from ecoNAS.events import Event, RunEnded, TrialEnded, TrialProposed, TrialStarted, WorkerLost
+from ecoNAS.events import Event, RunEnded, TrialEnded, TrialProposed, TrialStarted, WorkerLost, phases_of
 from ecoNAS.records import Evaluation, Outcome
 from ecoNAS.search.memory import Seen
 from ecoNAS.search.parts import Parts
@@ -29,7 +30,7 @@ MAX_FAILED_IN_A_ROW = 5
 MAX_ATTEMPTS = 2
 POLL_S = 0.5
 
-StopReason = Literal["trials", "exhausted", "interrupted", "nothing_passes", "failing"]
+StopReason = Literal["trials", "budget", "exhausted", "interrupted", "nothing_passes", "failing"]
 
 
 @dataclass(slots=True)
@@ -53,6 +54,7 @@ class SearchLoop:
     _in_a_row: Counter[Outcome] = field(default_factory=Counter)
     _evaluated: list[tuple[float, ...]] = field(default_factory=list)
     _has_scale: bool = False
+    _full: str = ""
 
     @property
     def num_counted(self) -> int:
@@ -79,6 +81,7 @@ class SearchLoop:
         for event in parts.folder.events:
             if isinstance(event, TrialEnded):
                 ended[event.trial] = event
+                parts.budget.note(event)
                 self._note(event, evaluations.get(event.digest))
             self._has_scale |= event.type == "scale_fixed"
         for trial in orphans(parts.study):
@@ -137,11 +140,21 @@ class SearchLoop:
             return "exhausted"
         if self._in_a_row[Outcome.FAILED] >= MAX_FAILED_IN_A_ROW:
             return "failing"
-        return None
+        self._full = self._why_full()
+        return "budget" if self._full else None
+
+    def _why_full(self) -> str:
+        """Return why the budget leaves no room for one more candidate; empty where it does."""
+        try:
+            return self.parts.budget.why_full(len(self._running))
+        except MeasurementError as error:
+            return f"the joules cannot be counted any more, so that their budget cannot be kept: {error}"
 
     def _detail(self, reason: StopReason) -> str:
         if reason == "nothing_passes":
             return self.parts.tally.explain()
+        if reason == "budget":
+            return self._full
         if reason == "exhausted":
             return f"the last {MAX_DUPLICATES_IN_A_ROW} proposals were all known; the space may hold nothing new"
         if reason == "failing":
@@ -206,7 +219,6 @@ class SearchLoop:
 
     def _end_evaluated(self, trial: Trial, evaluation: Evaluation) -> None:
         """End a trial whose evaluation is on disk."""
-        training = evaluation.training
         event = TrialEnded(
             trial=trial.number,
             digest=evaluation.digest,
@@ -214,8 +226,7 @@ class SearchLoop:
             reason=evaluation.reason,
             violations=evaluation.violations,
             duration_s=(evaluation.ended - evaluation.started).total_seconds(),
-            training_s=training.duration_s if training else 0.0,
-            training_energy=training.energy if training else None,
+            phases=phases_of(evaluation),
         )
         self._end(trial, event, evaluation)
         self._fix_scale(at_least=NUM_FIRST)
@@ -223,6 +234,7 @@ class SearchLoop:
     def _end(self, trial: Trial, event: TrialEnded, evaluation: Evaluation | None = None) -> None:
         """Write that a trial ended, remember it, and tell the study."""
         self._log(event)
+        self.parts.budget.note(event)
         self._note(event, evaluation)
         self._tell(trial, event)
 

@@ -4,7 +4,7 @@ The same loop drives real training, tests and tables; they differ in nothing but
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -15,6 +15,7 @@ from ecoNAS.events import Event
 from ecoNAS.pareto import Direction
 from ecoNAS.records import Evaluation
 from ecoNAS.run_folder import RunFolder
+from ecoNAS.search.budget import Budget
 from ecoNAS.search.memory import Memory
 from ecoNAS.space.protocol import Space
 
@@ -29,6 +30,7 @@ class Parts:
         make_task: (trial number, candidate, screening) to the task of a worker.
         values: The objectives' values of an evaluation, in the order of `names`, or None.
         bounds: The user's bounds on objectives, for the scale of the hypervolume.
+        budget: What the search may take.
         next_task: What a worker does next with a candidate whose present stage is over; None where that was the last.
         on_event: Called after each event was written.
         on_tick: Called at least every half second or so, between events.
@@ -47,6 +49,7 @@ class Parts:
     directions: tuple[Direction, ...]
     bounds: dict[str, float]
     trials: int
+    budget: Budget = field(default_factory=Budget)
     next_task: Callable[[Any, Evaluation], Any | None] = lambda task, evaluation: None
     on_event: Callable[[Event], None] = lambda event: None
     on_tick: Callable[[], None] = lambda: None

@@ -15,7 +15,7 @@ import numpy as np
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.evaluation.objectives import Objectives
 from ecoNAS.evaluation.workers import Finished, Workers
-from ecoNAS.events import Event, Phase, ProfileRefined
+from ecoNAS.events import Event, ProfileRefined, profiling
 from ecoNAS.pareto import dominates, front
 from ecoNAS.records import Evaluation
 from ecoNAS.run_folder import RunFolder
@@ -122,8 +122,9 @@ class Refinement:
             return False
         evaluation = wish.evaluation.model_copy(update={"profile": profile})
         self.folder.write_evaluation(evaluation)
-        phase = Phase(name="profiling", started=profile.started, ended=profile.ended, device=profile.key.device)
-        event = ProfileRefined(trial=evaluation.trial, digest=evaluation.digest, target=wish.target, phase=phase)
+        event = ProfileRefined(
+            trial=evaluation.trial, digest=evaluation.digest, target=wish.target, phase=profiling(profile)
+        )
         self.folder.events.append(event)
         self.on_event(event)
         return True

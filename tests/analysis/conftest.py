@@ -28,7 +28,7 @@ from ecoNAS.architecture import (
     StageSpec,
     StemSpec,
 )
-from ecoNAS.events import Event, RunEnded, RunStarted, ScaleFixed, TrialEnded, TrialProposed, TrialStarted
+from ecoNAS.events import Event, RunEnded, RunStarted, ScaleFixed, TrialEnded, TrialProposed, TrialStarted, phases_of
 from ecoNAS.joules import EstimatedJoules, Joules, MeasuredJoules
 from ecoNAS.measurement import Latency
 from ecoNAS.records import (
@@ -218,9 +218,7 @@ def _write_trial(writer: Writer, number: int, first: list[Architecture]) -> None
         else:
             writer.folder.write_evaluation(evaluation)
             first.append(architecture)
-            update = {"violations": evaluation.violations}
-            if training:
-                update |= {"training_s": training.duration_s, "training_energy": training.energy}
+            update = {"violations": evaluation.violations, "phases": phases_of(evaluation)}
             ended = ended.model_copy(update=update)
     writer.log(ended)
 

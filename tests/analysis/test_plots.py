@@ -61,7 +61,7 @@ def test_the_hypervolume_figure_has_a_step_for_each_ended_trial(run, running_run
 
 def test_the_spending_figure_says_that_joules_are_estimated(run, measured_run):
     titles = [note.text for note in plots.spending_figure(run).layout.annotations]
-    assert titles == ["seconds of trials", "joules of training (estimated)"]
+    assert titles == ["seconds of workers", "joules (estimated)"]
     assert "estimated" not in plots.spending_figure(measured_run).to_json()
 
 

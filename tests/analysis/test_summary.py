@@ -17,7 +17,7 @@ def test_the_summary_says_what_was_found_and_what_it_cost(run):
     assert f"The knee is trial {run.knee().number}" in text
     assert re.search(r"Members take [\d.]+ k to [\d.]+ k MACs per image\.", text)
     assert re.search(r"The search took [\d.]+ s, with [\d.]+ s of training and [\d.]+ mJ", text)
-    assert text.endswith("training compute only (estimated).")
+    assert text.endswith("training compute only (estimated, 1 training not priced).")
     assert "\n" not in text
 
 

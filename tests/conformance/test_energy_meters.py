@@ -1,38 +1,117 @@
 """What every energy meter must do; a new meter is a row of METERS.
 
-A row is a function that returns a meter that is not open yet, and a function that lets its device work for seconds.
+A row is a function that takes an empty folder and returns a meter that is not open yet, and a function that lets its
+device work for seconds.
 """
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from fake_meter_log import LoggedClock
+from fake_nvml import FakeGpu, FakeNvml
+from fake_powercap import FakePowercap
+from power_trace import PowerTrace
 
 from ecoNAS.energy.clock import VirtualClock
+from ecoNAS.energy.composite import CompositeMeter
+from ecoNAS.energy.hwmon import HwmonMeter
 from ecoNAS.energy.meter import EnergyMeter, SimulatedMeter
+from ecoNAS.energy.nvml import NvmlMeter
+from ecoNAS.energy.rapl import RaplMeter
 from ecoNAS.errors import MeterError
 from ecoNAS.joules import MeasuredJoules, SimulatedJoules, counted
 
 Work = Callable[[float], None]
+Row = Callable[[Path], tuple[EnergyMeter, Work]]
 
 
-def _simulated(power_w: float) -> Callable[[], tuple[EnergyMeter, Work]]:
-    def make() -> tuple[EnergyMeter, Work]:
+def _simulated(power_w: float) -> Row:
+    def make(_: Path) -> tuple[EnergyMeter, Work]:
         clock = VirtualClock(start_s=50.0)
         return SimulatedMeter(power_w, clock), clock.sleep
 
     return make
 
 
-METERS: dict[str, Callable[[], tuple[EnergyMeter, Work]]] = {
+def _rapl(root: Path) -> tuple[EnergyMeter, Work]:
+    clock, tree = VirtualClock(start_s=50.0), FakePowercap(root, start_uj=262_143_000_000)  # wraps after a third of 1 J
+
+    def work(duration_s: float) -> None:
+        clock.sleep(duration_s)
+        tree.add(20.0 * duration_s)
+
+    return RaplMeter(root, clock), work
+
+
+def _hwmon(file: str) -> Row:
+    def make(root: Path) -> tuple[EnergyMeter, Work]:
+        clock, sensor = VirtualClock(start_s=50.0), root / "sys/class/hwmon/hwmon0" / file
+        sensor.parent.mkdir(parents=True)
+        sensor.write_text("20000000")
+        meter = HwmonMeter(root, clock=clock)
+
+        def work(duration_s: float) -> None:
+            if file.startswith("energy"):
+                clock.sleep(duration_s)
+                sensor.write_text(str(int(sensor.read_text()) + round(20e6 * duration_s)))
+                return
+            for _ in range(round(duration_s / 0.1)):  # a power must be looked at, as the polling of a profile does
+                clock.sleep(0.1)
+                meter.read()
+
+        return meter, work
+
+    return make
+
+
+def _nvml(has_counter: bool) -> Row:
+    def make(_: Path) -> tuple[EnergyMeter, Work]:
+        clock = VirtualClock(start_s=50.0)
+        meter = NvmlMeter(None, FakeNvml(clock, FakeGpu(PowerTrace(20.0), has_counter=has_counter)), clock)
+
+        def work(duration_s: float) -> None:
+            for _ in range(round(duration_s / 0.1)):
+                clock.sleep(0.1)
+                meter.read()
+
+        return meter, work if not has_counter else clock.sleep
+
+    return make
+
+
+def _csv(column: str) -> Row:
+    def make(root: Path) -> tuple[EnergyMeter, Work]:
+        clock = LoggedClock(root / "log.csv", PowerTrace(20.0), column)
+        return clock.meter(), clock.sleep
+
+    return make
+
+
+def _composite(root: Path) -> tuple[EnergyMeter, Work]:
+    clock = LoggedClock(root / "log.csv", PowerTrace(5.0))
+    gpu = NvmlMeter(None, FakeNvml(clock, FakeGpu(PowerTrace(20.0))), clock)
+    return CompositeMeter([gpu, clock.meter()]), clock.sleep
+
+
+METERS: dict[str, Row] = {
+    "nvml": _nvml(has_counter=True),
+    "nvml without counter": _nvml(has_counter=False),
+    "csv of power": _csv("power_w"),
+    "csv of energy": _csv("energy_j"),
+    "composite": _composite,
     "simulated": _simulated(20.0),
     "simulated idle": _simulated(0.0),
+    "rapl": _rapl,
+    "hwmon energy": _hwmon("energy1_input"),
+    "hwmon power": _hwmon("power1_input"),
 }
 
 
 @pytest.fixture(params=sorted(METERS))
-def meter_and_work(request: pytest.FixtureRequest) -> tuple[EnergyMeter, Work]:
-    return METERS[request.param]()
+def meter_and_work(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[EnergyMeter, Work]:
+    return METERS[request.param](tmp_path)
 
 
 def test_meter_says_what_it_is(meter_and_work: tuple[EnergyMeter, Work]) -> None:

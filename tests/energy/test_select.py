@@ -1,156 +1,140 @@
-"""What an experiment gets for `energy.meter`: an estimator by its name, and never one for `auto`."""
+"""What an experiment gets for `energy.meter`: an estimator or a meter by name, and never an estimate for `auto`."""
 
-import errno
+import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
+from fake_nvml import FakeGpu, FakeNvml
+from fake_powercap import FakePowercap
 from hypothesis import given
 from hypothesis import strategies as st
+from power_trace import PowerTrace
 
 from ecoNAS.config import EnergyConfig
+from ecoNAS.energy.clock import VirtualClock
+from ecoNAS.energy.composite import CompositeMeter
 from ecoNAS.energy.estimate import MacsAndBytes
-from ecoNAS.energy.probe import probe_meters
-from ecoNAS.energy.select import select_energy_source
+from ecoNAS.energy.hwmon import HwmonMeter
+from ecoNAS.energy.meter import EnergyMeter, SimulatedMeter
+from ecoNAS.energy.nvml import NvmlMeter
+from ecoNAS.energy.rapl import RaplMeter
+from ecoNAS.energy.select import is_estimated, select_estimator, select_meter
 from ecoNAS.errors import MeterError
 
 
-class FakeNvmlError(Exception):
-    """Stands for pynvml.NVMLError."""
-
-
-def nvml(gpus: int = 0, *, init: str = "", counter: str = "") -> Any:
-    """Return a fake pynvml with so many GPUs; `init` and `counter` are errors of the driver."""
-
-    def fail(message: str) -> int:
-        if message:
-            raise FakeNvmlError(message)
-        return 123
-
-    return SimpleNamespace(
-        NVMLError=FakeNvmlError,
-        nvmlInit=lambda: fail(init),
-        nvmlShutdown=lambda: None,
-        nvmlDeviceGetCount=lambda: gpus,
-        nvmlDeviceGetHandleByIndex=lambda index: index,
-        nvmlDeviceGetName=lambda handle: "NVIDIA Fake",
-        nvmlDeviceGetTotalEnergyConsumption=lambda handle: fail(counter),
-    )
-
-
-NO_DRIVER = nvml(init="NVML Shared Library Not Found")
-
-
-def rapl(root: Path, packages: int = 2) -> None:
-    for number in range(packages):
-        domain = root / f"sys/class/powercap/intel-rapl:{number}"
-        domain.mkdir(parents=True)
-        (domain / "energy_uj").write_text("262143328850\n")
+def gpus(count: int) -> Any:  # Any: pynvml has no types
+    """Return a fake pynvml with so many GPUs, whose UUIDs end in 0, 1, ..."""
+    clock = VirtualClock()
+    return FakeNvml(clock, *(FakeGpu(PowerTrace(50.0), uuid=f"GPU-{number}") for number in range(count)))
 
 
 def hwmon(root: Path) -> None:
     chip = root / "sys/class/hwmon/hwmon0"
     chip.mkdir(parents=True)
+    (chip / "name").write_text("ina226\n")
     (chip / "power1_input").write_text("4500000\n")
 
 
-def refusal(root: Path, fake: Any = NO_DRIVER) -> str:
-    with pytest.raises(MeterError) as caught:
-        select_energy_source(EnergyConfig(meter="auto"), root, fake)
-    return str(caught.value)
+def select(root: Path, meter: str = "auto", gpu_uuid: str | None = None, nvml: Any = None) -> EnergyMeter:
+    return select_meter(EnergyConfig(meter=meter, root=root), gpu_uuid, VirtualClock(), nvml or gpus(0))
 
 
 def test_estimate_gives_the_estimator_of_the_device_class() -> None:
-    source = select_energy_source(EnergyConfig(meter="estimate", device_class="cpu"))
+    config = EnergyConfig(meter="estimate", device_class="cpu")
 
-    assert isinstance(source, MacsAndBytes)
-    assert source.device == "class:cpu"
+    estimator = select_estimator(config)
+
+    assert is_estimated(config)
+    assert isinstance(estimator, MacsAndBytes)
+    assert estimator.device == "class:cpu"
 
 
-def test_a_misspelt_meter_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(
-        MeterError, match=r"unknown meter 'estimat'; known: auto, estimate \(did you mean 'estimate'\?\)"
-    ):
-        select_energy_source(EnergyConfig(meter="estimat"))
+def test_a_misspelt_meter_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    known = "known: auto, csv, estimate, hwmon, nvml, rapl, simulated"
+    with pytest.raises(MeterError, match=rf"unknown meter 'rappl'; {known} \(did you mean 'rapl'\?\)"):
+        select(tmp_path, "rappl")
+    with pytest.raises(MeterError, match=r"unknown meter 'dram'"):
+        select(tmp_path, "simulated+dram")
+
+
+def test_auto_on_the_cpu_takes_the_package_counter_before_a_board_sensor(tmp_path: Path) -> None:
+    hwmon(tmp_path)
+    assert isinstance(select(tmp_path), HwmonMeter)
+    FakePowercap(tmp_path)
+    assert isinstance(select(tmp_path), RaplMeter)
+
+
+def test_auto_on_a_gpu_takes_that_very_gpu_and_not_the_cpu(tmp_path: Path) -> None:
+    FakePowercap(tmp_path)
+
+    meter = select(tmp_path, gpu_uuid="GPU-1", nvml=gpus(3))
+
+    assert isinstance(meter, NvmlMeter)
+    assert meter.info.device == "GPU-1"
+
+
+def test_auto_never_measures_the_cpu_for_candidates_on_a_gpu(tmp_path: Path) -> None:
+    FakePowercap(tmp_path)
+    with pytest.raises(MeterError, match=r"can measure nothing here, where candidates run on a GPU: nvml: .*GPU-9"):
+        select(tmp_path, gpu_uuid="GPU-9", nvml=gpus(1))
 
 
 def test_auto_on_a_bare_machine_says_what_is_missing_and_the_way_on(tmp_path: Path) -> None:
-    message = refusal(tmp_path)
+    with pytest.raises(MeterError) as caught:
+        select(tmp_path)
 
+    message = str(caught.value)
     assert "\n" not in message
-    assert "nvml: NVML Shared Library Not Found" in message
-    assert "rapl: no " in message
-    assert "hwmon: no " in message
+    assert "rapl: " in message
+    assert "hwmon: " in message
+    assert "`econas doctor`" in message
     assert message.endswith("write 'energy: {meter: estimate}'")
 
 
-def test_auto_on_a_machine_with_counters_says_that_they_are_not_read_yet(tmp_path: Path) -> None:
-    rapl(tmp_path)
-    hwmon(tmp_path)
-
-    message = refusal(tmp_path, nvml(2))
-
-    assert "nvml: 2 GPU (NVIDIA Fake) (found, but reading it comes with a later version)" in message
-    assert "rapl: 2 counters under" in message
-    assert "hwmon: 1 counter under" in message
-    assert message.count("later version") == 3
-    assert "\n" not in message
-
-
-@pytest.mark.parametrize("failure", ["permission", "no data", "text"])
-def test_auto_names_the_counter_that_cannot_be_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str
-) -> None:
-    rapl(tmp_path)
-    broken = tmp_path / "sys/class/powercap/intel-rapl:1/energy_uj"
-    read_text = Path.read_text
-
-    def read(path: Path, *args: Any, **kwargs: Any) -> str:  # root may read every file, so the refusal is injected
-        if path == broken and failure == "permission":
-            raise PermissionError(errno.EACCES, "Permission denied")
-        if path == broken and failure == "no data":
-            raise OSError(errno.ENODATA, "No data available")
-        return "unknown" if path == broken else read_text(path, *args, **kwargs)
-
-    monkeypatch.setattr(Path, "read_text", read)
-    said = {
-        "permission": "is readable by root only; sudo chmod a+r",
-        "no data": "does not answer: No data available",
-        "text": "does not hold a number",
-    }
-
-    message = refusal(tmp_path)
-
-    assert f"{broken} {said[failure]}" in message
-    assert "\n" not in message
-
-
-@pytest.mark.parametrize(
-    ("fake", "said"),
-    [
-        (nvml(0), "shows no GPU"),
-        (nvml(1, counter="Not Supported"), "the GPU's energy counter does not answer: Not Supported"),
-        (nvml(init="Driver Not Loaded"), "Driver Not Loaded"),
-    ],
-)
-def test_auto_says_why_a_gpu_cannot_be_measured(tmp_path: Path, fake: Any, said: str) -> None:
-    assert said in refusal(tmp_path, fake)
-
-
-@given(has_rapl=st.booleans(), has_hwmon=st.booleans(), gpus=st.integers(0, 3), init=st.sampled_from(["", "broken"]))
+@given(has_rapl=st.booleans(), has_hwmon=st.booleans(), count=st.integers(0, 3), uuid=st.sampled_from([None, "GPU-0"]))
 def test_auto_never_yields_an_estimate(
-    tmp_path_factory: pytest.TempPathFactory, has_rapl: bool, has_hwmon: bool, gpus: int, init: str
+    tmp_path_factory: pytest.TempPathFactory, has_rapl: bool, has_hwmon: bool, count: int, uuid: str | None
 ) -> None:
     root = tmp_path_factory.mktemp("machine")
     if has_rapl:
-        rapl(root)
+        FakePowercap(root)
     if has_hwmon:
         hwmon(root)
+    can_measure = count > 0 if uuid else has_rapl or has_hwmon
 
-    with pytest.raises(MeterError):
-        select_energy_source(EnergyConfig(meter="auto"), root, nvml(gpus, init=init))
+    if can_measure:
+        assert select(root, gpu_uuid=uuid, nvml=gpus(count)).info.kind == "measured"
+    else:
+        with pytest.raises(MeterError):
+            select(root, gpu_uuid=uuid, nvml=gpus(count))
 
 
-def test_probing_this_very_machine_works() -> None:
-    assert [finding.meter for finding in probe_meters()] == ["nvml", "rapl", "hwmon"]
+def test_names_joined_by_plus_are_one_meter(tmp_path: Path) -> None:
+    FakePowercap(tmp_path)
+
+    meter = select(tmp_path, "nvml+rapl", nvml=gpus(1))
+
+    assert isinstance(meter, CompositeMeter)
+    assert meter.info.device.startswith("GPU-0+")
+
+
+def test_a_dotted_path_gives_the_users_own_meter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("my_lab")
+    module.socket = lambda config: SimulatedMeter(3.0, VirtualClock())  # type: ignore[attr-defined]
+    module.lamp = lambda config: "no meter"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "my_lab", module)
+
+    assert isinstance(select(tmp_path, "my_lab:socket"), SimulatedMeter)
+    with pytest.raises(MeterError, match=r"'my_lab:lamp' gave str, which has no `info: MeterInfo`"):
+        select(tmp_path, "my_lab:lamp")
+    with pytest.raises(MeterError, match=r"'my_lab:fridge' cannot be imported"):
+        select(tmp_path, "my_lab:fridge")
+    with pytest.raises(MeterError, match=r"'no_such_lab:x' cannot be imported"):
+        select(tmp_path, "no_such_lab:x")
+
+
+def test_csv_without_a_log_says_how_to_name_one(tmp_path: Path) -> None:
+    with pytest.raises(MeterError, match=r"energy: \{meter: csv, path: FILE\}"):
+        select(tmp_path, "csv")

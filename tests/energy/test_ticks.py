@@ -182,7 +182,7 @@ def test_light_modules_need_nothing_but_python(tmp_path: Path) -> None:
     source, target = Path(ecoNAS.__file__).parent, tmp_path / "ecoNAS"
     (target / "energy").mkdir(parents=True)
     light = "clock meter runner counter integral rapl hwmon nvml csv_log composite calibration ticks windows intervals "
-    light += "idle profile latency lane exclusivity"
+    light += "idle profile latency lane lane_files exclusivity"
     for name in ["__init__", "errors", "measurement", "energy_settings", *(f"energy/{name}" for name in light.split())]:
         shutil.copy(source / f"{name}.py", target / f"{name}.py")
     (target / "energy" / "__init__.py").touch()

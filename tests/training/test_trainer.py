@@ -200,7 +200,7 @@ def test_every_batch_is_whole_and_evaluation_takes_larger_ones(few: DataSet) -> 
     assert spy.trained == [64, 64, 64] * 2  # 200 images: the last 8 are left out, others in each epoch
     assert spy.evaluated == [256, 103] * 2
     assert results[-1].images_seen == 2 * 192
-    assert boundaries == [0, 1, 2, 3, 4, 5]
+    assert boundaries == [0, 1, 2, 3, 3, 3, 4, 5, 6, 6]  # before each of three training and two validation batches
 
 
 @pytest.mark.parametrize("count", [2, 63, 65])
