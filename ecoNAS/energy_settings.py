@@ -13,7 +13,9 @@ class EnergySettings:
     """How joules per image are measured.
 
     Attributes:
-        poll_s: Seconds between two readings of the counter.
+        poll_s: Seconds between two readings of the counter,
+        fast_poll_s: and of one that moves more often than that, which has always just moved: each poll takes the
+            processor from a network that runs on it.
         period_s: Update period of the counter in seconds; None: found out when the device is first opened.
         warm_up_s: A profile warms up for at least so many seconds
         warm_up_iterations: and so many batches.
@@ -47,6 +49,7 @@ class EnergySettings:
     """
 
     poll_s: float = 0.005
+    fast_poll_s: float = 0.05
     period_s: float | None = None
     warm_up_s: float = 3.0
     warm_up_iterations: int = 50
@@ -92,4 +95,4 @@ class EnergySettings:
 
 
 _COUNTS = ("phases", "max_blocks", "max_attempts", "window_iterations", "dead_periods")
-_POSITIVE = ("poll_s", "period_s", "window_s", "cpu_window_s", "max_s", "synchronise_s", "idle_s")
+_POSITIVE = ("poll_s", "fast_poll_s", "period_s", "window_s", "cpu_window_s", "max_s", "synchronise_s", "idle_s")

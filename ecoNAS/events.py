@@ -51,9 +51,8 @@ class Phase(Frozen):
 
 def phases_of(evaluation: Evaluation) -> tuple[Phase, ...]:
     """Return the stretches of an evaluation: its profile, and its training, also one that came to nothing."""
-    found, profile, training = [], evaluation.profile, evaluation.training
-    if profile is not None:
-        found.append(profiling(profile))
+    profiles, training = evaluation.profiles, evaluation.training
+    found = [profiling(profile) for profile in profiles]
     if training is not None:
         found.append(
             Phase(
@@ -66,8 +65,8 @@ def phases_of(evaluation: Evaluation) -> tuple[Phase, ...]:
             )
         )
     elif evaluation.outcome is Outcome.INFEASIBLE:
-        begun = profile.ended if profile is not None else evaluation.started
-        device = profile.key.device if profile is not None else ""
+        begun = profiles[-1].ended if profiles else evaluation.started
+        device = profiles[-1].key.device if profiles else ""
         found.append(Phase(name="training", started=begun, ended=evaluation.ended, device=device))
     return tuple(found)
 

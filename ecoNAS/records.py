@@ -119,6 +119,7 @@ class Workload(Frozen):
         digest: Of the architecture or the file; equal digests are equal networks.
         shape: Of one batch: (batch, channels, height, width).
         costs: Of the network; None where it could not be counted.
+        candidate: Digest of the candidate of a run that it is; empty for other networks.
     """
 
     model: str
@@ -126,6 +127,7 @@ class Workload(Frozen):
     shape: tuple[int, int, int, int]
     deployment: Deployment
     costs: Costs | None = None
+    candidate: str = ""
 
 
 class EnergyProfile(Frozen):
@@ -211,6 +213,8 @@ class Evaluation(Frozen):
     """The record that joins costs, profile and training of one candidate; one file each in a run folder.
 
     Attributes:
+        profile: Joules per image of the deployment; None where the candidate came not so far.
+        profile_b1: The same at batch 1, where that was asked for.
         violations: By constraint, (value - bound) / |bound|: above 0 is broken. `trainable` is 1 for infeasible ones.
         reason: Why the outcome is not `evaluated`, in one line; empty otherwise.
     """
@@ -223,6 +227,7 @@ class Evaluation(Frozen):
     reason: str = ""
     costs: Costs
     profile: EnergyProfile | None = None
+    profile_b1: EnergyProfile | None = None
     training: Training | None = None
     violations: dict[str, float] = {}
     worker: str = ""
@@ -233,6 +238,11 @@ class Evaluation(Frozen):
     def digest(self) -> str:
         """The digest of the candidate."""
         return self.candidate.digest
+
+    @property
+    def profiles(self) -> tuple[EnergyProfile, ...]:
+        """All profiles that there are."""
+        return tuple(profile for profile in (self.profile, self.profile_b1) if profile is not None)
 
     @property
     def is_feasible(self) -> bool:

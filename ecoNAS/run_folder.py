@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,13 +20,18 @@ from typing import TextIO, TypeVar
 
 from pydantic import ValidationError
 
+from ecoNAS.architecture import Frozen
 from ecoNAS.errors import RunFolderError, why_not_written
 from ecoNAS.events import EventLog
-from ecoNAS.records import Evaluation, ReadyModel, now
+from ecoNAS.records import EnergyProfile, Evaluation, ReadyModel, now
 from ecoNAS.validation import in_one_line
 
-RecordT = TypeVar("RecordT", Evaluation, ReadyModel)
-_WORDS: dict[type[Evaluation] | type[ReadyModel], str] = {Evaluation: "an evaluation", ReadyModel: "a ready model"}
+RecordT = TypeVar("RecordT", Evaluation, ReadyModel, EnergyProfile)
+_WORDS: dict[type[Frozen], str] = {
+    Evaluation: "an evaluation",
+    ReadyModel: "a ready model",
+    EnergyProfile: "an energy profile",
+}
 PACKAGES = ("econas", "optuna", "torch", "timm", "fvcore", "ray", "nvidia-ml-py", "numpy", "scikit-learn")
 
 
@@ -80,6 +86,15 @@ class RunFolder:
         """The browser report."""
         return self.path / "report.html"
 
+    def write_baseline(self, profile: EnergyProfile) -> None:
+        """Write what was measured of the baseline, for sessions to come."""
+        write_atomically(self.path / "baseline.json", profile.model_dump_json(indent=1).encode())
+
+    def baseline(self) -> EnergyProfile | None:
+        """Return what was measured of the baseline; None where nothing had to be."""
+        path = self.path / "baseline.json"
+        return _read(path, EnergyProfile) if path.exists() else None
+
     def weights(self, digest: str) -> Path:
         """The weights of a candidate."""
         return self.path / "weights" / f"{digest}.safetensors"
@@ -125,6 +140,10 @@ class RunFolder:
     def ready_models(self) -> tuple[ReadyModel, ...]:
         """Return the records of all ready models that were evaluated, by name."""
         return tuple(_read(path, ReadyModel) for path in sorted((self.path / "baselines").glob("*.json")))
+
+    def elsewhere(self, device: str) -> Path:
+        """The records of candidates that were measured on another device."""
+        return self.path / "elsewhere" / f"{re.sub(r'[^A-Za-z0-9.-]+', '-', device)}.json"
 
     @property
     def is_in_use(self) -> bool:

@@ -92,6 +92,9 @@ def make_evaluation(example_architecture: Architecture) -> Callable[..., Evaluat
             "outcome": Outcome.EVALUATED,
             "costs": Costs(params=1000, macs=20000, activation_memory_bytes=4096),
             "profile": profile,
+            "profile_b1": profile.model_copy(
+                update={"quantity": "energy_per_image_b1", "energy": example_joules(0.003)}
+            ),
             "training": training,
             "violations": {"params <= 2000": -0.5},
             "started": NOON,

@@ -17,7 +17,7 @@ FACE = "ecoNAS"
 # one, events stand on records and run_folder on both; in the one below, the files stand on architecture and yaml_file.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("__main__", "cli"),
-    ("experiment", "diagnosis"),
+    ("experiment", "diagnosis", "measuring"),
     ("analysis", "export"),
     ("search",),
     ("evaluation",),
@@ -36,9 +36,11 @@ HIDDEN_IMPORTS_ALLOWED = {
     "ecoNAS.cli": "each command imports what it needs: `econas front` must not wait for torch",
     "ecoNAS.analysis.run:Run.model": "only this method needs torch; reading a run does not",
     "ecoNAS.analysis.run:Run.front": "only notebooks need pandas, which is slow to import",
+    "ecoNAS.energy.measure:_peak_rss_bytes": "the module `resource` is not on Windows",
     "ecoNAS.energy.nvml": "nvidia-ml-py is asked for only where a GPU is meant",
     "ecoNAS.energy.select:_from_path": "a user's own module, by the dotted path of the experiment",
-    "ecoNAS.evaluation.runners": "onnxruntime is an extra, and slow to import",
+    "ecoNAS.energy.onnx_runner": "onnxruntime is an extra, and NumPy comes with it",
+    "ecoNAS.measuring.script:_runner": "where a bundle is measured there may be no torch",
     "ecoNAS.evaluation.ray_workers": "wraps ray, which is slow to import and not needed in process",
 }
 

@@ -14,13 +14,14 @@ from pathlib import Path
 from plotly.offline import get_plotlyjs
 
 from ecoNAS.analysis import plots
+from ecoNAS.analysis.comparison import Row, compare_knee
 from ecoNAS.analysis.drawing import draw
 from ecoNAS.analysis.provenance import Facts, honest_notes, provenance
 from ecoNAS.analysis.quantities import format_duration, format_quantity, format_score, title
 from ecoNAS.analysis.run import Run
 from ecoNAS.analysis.summary import cost, counts_line, found, standing
 from ecoNAS.analysis.trials import Trial
-from ecoNAS.evaluation.objectives import Objective
+from ecoNAS.evaluation.objectives import OBJECTIVES, Objective
 from ecoNAS.records import Outcome, Score, now
 from ecoNAS.run_folder import RunFolder, write_atomically
 
@@ -70,7 +71,7 @@ def write_report(run: Run, path: Path | None = None) -> Path:
 
 def render_report(run: Run) -> str:
     """Return the report as one HTML page."""
-    sections = [_head(run), *_front(run), _search(run), _cost(run), _origin(run)]
+    sections = [_head(run), *_front(run), *_ready_models(run), _search(run), _cost(run), _origin(run)]
     data = {"figures": _figures(run), "front": _front_data(run)}
     return _PAGE.format(
         title=escape(f"{run.name} - ecoNAS"),
@@ -155,6 +156,31 @@ def _members_table(run: Run, members: Sequence[Trial], knee: Trial) -> str:
         f'<table><thead><tr>{cells}<th scope="col" class="text">architecture</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"
     )
+
+
+def _ready_models(run: Run) -> Iterable[str]:
+    comparison = compare_knee(run)
+    if comparison is None:
+        return
+    headings = ("accuracy", comparison.heading, "95 % interval", "MACs", "parameters")
+    cells = '<th scope="col" class="text">network</th>' + "".join(f'<th scope="col">{name}</th>' for name in headings)
+    rows = "".join(_ready_model_row(row, comparison.joules(row)) for row in comparison.rows)
+    notes = f'<p class="note">{_say(" ".join(comparison.notes))}</p>' if comparison.notes else ""
+    yield (
+        f"<section><h2>Against ready models</h2><p>{_say(comparison.verdict)}</p>"
+        f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>{notes}'
+        '<p class="note">Ready models were trained from scratch with the same recipe and judged by the same '
+        "validation images. The baseline is the cheapest that is at least as accurate as the knee.</p></section>"
+    )
+
+
+def _ready_model_row(row: Row, joules: str) -> str:
+    word = "knee" if row.is_searched else "baseline" if row.is_baseline else ""
+    badge = f'<span class="badge">{word}</span>' if word else ""
+    values = [_value(row.accuracy, OBJECTIVES["accuracy"]), _say(joules), _say(row.interval)]
+    values += [format_quantity(count) for count in (row.costs.macs, row.costs.params)]
+    cells = "".join(f"<td>{value}</td>" for value in values)
+    return f'<tr{" class=knee" if row.is_searched else ""}><td class="text">{badge}{escape(row.name)}</td>{cells}</tr>'
 
 
 def _search(run: Run) -> str:

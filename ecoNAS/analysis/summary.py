@@ -20,6 +20,7 @@ _ENDS = {
 _PHRASES = {
     "activation_memory": "{} of activations",
     "energy_per_image": "{} per image",
+    "energy_per_image_b1": "{} per image at batch 1",
     "flops": "{} FLOPs",
     "latency": "{} per batch",
     "macs": "{} MACs",

@@ -13,8 +13,23 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
-from ecoNAS.cli import calibrate, doctor, evaluate, exit_codes, export, front, report, search, show
+from ecoNAS.cli import (
+    calibrate,
+    compare,
+    doctor,
+    evaluate,
+    exit_codes,
+    export,
+    front,
+    import_records,
+    measure,
+    report,
+    search,
+    show,
+)
 from ecoNAS.errors import EcoNASError
+
+COMMANDS = (search, evaluate, front, show, compare, report, export, measure, import_records, calibrate, doctor)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -65,6 +80,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what happens, and show warnings")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
-    for module in (search, evaluate, front, show, report, export, calibrate, doctor):
+    for module in COMMANDS:
         module.add_parser(commands)
     return parser

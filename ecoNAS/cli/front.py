@@ -23,7 +23,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:  # argparse
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the front and what it cost; return 0."""
+    """Print the front, what it cost, and when that is repaid where ready models were evaluated; return 0."""
+    from ecoNAS.analysis.comparison import compare_knee
     from ecoNAS.analysis.cost_view import print_cost
     from ecoNAS.analysis.run import load_run
     from ecoNAS.analysis.summary import cost
@@ -40,4 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(cost(found))
     if arguments.cost:
         print_cost(found)
+    comparison = compare_knee(found)
+    if comparison is not None:
+        print(comparison.verdict)
     return 0

@@ -1,6 +1,7 @@
 """What a search shows while it runs: a bar where there is a terminal, one line a trial where there is none."""
 
 import sys
+import time
 from collections import Counter
 from types import TracebackType
 from typing import Self
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from ecoNAS.energy.lane_files import LaneStatus
 from ecoNAS.events import Event
 from ecoNAS.records import Outcome
 
@@ -21,7 +23,7 @@ class Progress:
     def __init__(self, trials: int, headline: str) -> None:
         """Prepare for `trials` counted trials; `headline` is shown once the run folder is taken."""
         self._headline = headline
-        self._console = Console(file=sys.stderr, soft_wrap=True, highlight=False)
+        self._console = Console(file=sys.stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)
         self._is_live = self._console.is_terminal
         self._trials = trials
         self._outcomes: Counter[Outcome] = Counter()
@@ -62,6 +64,16 @@ class Progress:
                 )
         elif event.type == "worker_lost":
             self._console.print(f"a worker died with trial {event.trial} and was replaced: {event.reason}")
+        elif event.type == "meter_failed":
+            self._console.print(f"the joules of the whole search are a lower bound from here on: {event.reason}")
+
+    def on_waiting(self, status: LaneStatus) -> None:
+        """Say that another run measures on our device."""
+        since_s = max(time.time() - status.since_s, 0.0) if status.since_s is not None else 0.0
+        num_more = status.num_waiting - 1  # beside ours
+        more = f"; {num_more} more wait{'s' if num_more == 1 else ''}" if num_more > 0 else ""
+        who = f"{status.owner or 'another program'} (process {status.pid})"
+        self._console.print(f"waiting for {status.device}: {who} measures since {since_s:.0f} s{more}")
 
     def on_stopping(self, num_running: int) -> None:
         """Say that a first Ctrl-C was taken."""

@@ -69,13 +69,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     find = folder_to_resume if arguments.resume else new_folder
     folder = find(arguments.experiment, arguments.run_dir)
-    setup = prepare(config)
+    setup = prepare(config, folder.baseline() if arguments.resume else None)
     resume = f"econas search {arguments.experiment} --run-dir {folder.path} --resume"
     try:
         with Progress(config.search.trials, _headline(setup, folder)) as progress:
-            ended = run_search(
-                setup, folder, resume=arguments.resume, watcher=Watcher(progress.on_event, progress.on_stopping)
-            )
+            watcher = Watcher(progress.on_event, progress.on_stopping, progress.on_waiting)
+            ended = run_search(setup, folder, resume=arguments.resume, watcher=watcher)
     except KeyboardInterrupt:
         print(f"econas: interrupted; nothing that was finished is lost. Go on with: {resume}", file=sys.stderr)
         return exit_codes.INTERRUPTED

@@ -40,6 +40,14 @@ class Turn:
         """Let others measure if they want to; return the seconds that took, 0 where nobody does."""
         if not any(lane.is_wanted() for lane in self._lanes):
             return 0.0
+        return self._pause()
+
+    def begin(self) -> None:
+        """Take the road for the first time; to wait for it is a pause like any other."""
+        if not all(lane.try_enter() for lane in self._lanes):
+            self._pause()
+
+    def _pause(self) -> float:
         started_s = self._clock.now_s()
         self._on_pause()
         try:
@@ -117,7 +125,7 @@ class Lane:
         lanes = self._parts()
         turn = Turn(lanes, self._clock, on_pause, on_resume, while_paused)
         try:
-            turn.enter()
+            turn.begin()
             yield turn
         finally:
             for lane in lanes:

@@ -38,7 +38,10 @@ class TickLog:
         self, meter: EnergyMeter, period_s: float, settings: EnergySettings, clock: Clock = REAL_CLOCK
     ) -> None:
         self.ticks: list[Reading] = []
-        self._meter, self._clock, self._poll_every_s, self._period_s = meter, clock, settings.poll_s, period_s
+        self._meter, self._clock, self._period_s = meter, clock, period_s
+        # What shows power and not joules is added up from its readings, of which there cannot be too many.
+        is_fast = period_s < settings.poll_s and "integrated_power" not in meter.info.method
+        self._poll_every_s = settings.fast_poll_s if is_fast else settings.poll_s
         self._blurred_s = max(BLURRED_POLLS * settings.poll_s, BLURRED_SHARE * period_s)
         self._dead_after_s = max(settings.dead_periods * period_s, DEAD_AT_LEAST_S)
         self._first: Reading | None = None

@@ -19,7 +19,7 @@ from ecoNAS.energy.rapl import host_identity
 from ecoNAS.energy.select import is_estimated, select_estimator, select_meter
 from ecoNAS.errors import DataError
 from ecoNAS.evaluation.devices import compute_device, gpu_uuid
-from ecoNAS.evaluation.objectives import OBJECTIVES
+from ecoNAS.evaluation.objectives import BATCH_1, OBJECTIVES
 from ecoNAS.evaluation.profiling import profile_network
 from ecoNAS.evaluation.task import EvaluationTask, NetworkTask
 from ecoNAS.evaluation.training_energy import TrainingMeter
@@ -49,7 +49,8 @@ def evaluate(task: EvaluationTask, at_batch_boundary: Callable[[], None] = lambd
     started = now()
     torch.set_num_threads(task.threads)
     profile = task.profile if task.profile is not None else profile_network(task)
-    screening = _screen(task, profile)
+    profile_b1 = task.profile_b1 if task.profile_b1 is not None else _profile_b1(task, profile)
+    screening = _screen(task, profile, profile_b1)
     outcome, reason, training = Outcome.EVALUATED, "", None
     if not screening.passes:
         outcome, reason = Outcome.REFUSED, screening.reason
@@ -66,6 +67,7 @@ def evaluate(task: EvaluationTask, at_batch_boundary: Callable[[], None] = lambd
         reason=reason,
         costs=task.costs,
         profile=profile,
+        profile_b1=profile_b1,
         training=training,
         violations=screening.violations,
         worker=f"{socket.gethostname()}:{os.getpid()}",
@@ -82,11 +84,11 @@ def train_network(task: NetworkTask, at_batch_boundary: Callable[[], None] = lam
         DataError: if the data is not what the study was started with.
         InfeasibleTrainingError: if it diverged or ran out of memory.
     """
-    data, network = _load(task), task.build_seeded()
     started, key = now(), task.training_key
     lane = Lane(compute_device(task.device, task.energy.root))
     with ExitStack() as stack:
         meter = stack.enter_context(_training_meter(task)) if _may_meter_training(task) else None
+        # Loading and saving are work on the device, too: while someone measures, they wait like a batch.
         turn = stack.enter_context(
             lane.training(
                 on_pause=lambda: _pause(task, meter),
@@ -94,6 +96,7 @@ def train_network(task: NetworkTask, at_batch_boundary: Callable[[], None] = lam
                 while_paused=at_batch_boundary,
             )
         )
+        data, network = _load(task), task.build_seeded()
 
         def boundary() -> None:
             at_batch_boundary()
@@ -102,8 +105,8 @@ def train_network(task: NetworkTask, at_batch_boundary: Callable[[], None] = lam
         epochs: list[EpochResult] = list(
             train(network, data, task.recipe, key.seed, task.device, at_batch_boundary=boundary)
         )
-    if task.run_folder is not None and task.weights is not None:
-        save_weights(network, task.run_folder / task.weights)
+        if task.run_folder is not None and task.weights is not None:
+            save_weights(network, task.run_folder / task.weights)
     last, ended = epochs[-1], now()
     images_validated = len(data.validation) * len(epochs)
     return Training(
@@ -163,9 +166,21 @@ def _estimated_energy(task: NetworkTask, images_trained: int, images_validated: 
     )
 
 
-def _screen(task: EvaluationTask, profile: EnergyProfile) -> Screening:
+def _profile_b1(task: EvaluationTask, profile: EnergyProfile) -> EnergyProfile | None:
+    """Return the joules per image at batch 1, where they are asked for; those of a deployment at batch 1 are known."""
+    if not task.measures_b1:
+        return None
+    if task.deployment.batch != 1:
+        profile = profile_network(task.deployed(task.deployment.model_copy(update={"batch": 1})))
+        return profile.model_copy(update={"quantity": BATCH_1})
+    return profile.model_copy(update={"quantity": BATCH_1, "spent": None, "started": profile.ended})
+
+
+def _screen(task: EvaluationTask, profile: EnergyProfile, profile_b1: EnergyProfile | None) -> Screening:
     """Hold what is known before training against the bounds."""
     known = {"energy_per_image": profile.energy.value_j} if profile.energy is not None else {}
+    if profile_b1 is not None and profile_b1.energy is not None:
+        known[BATCH_1] = profile_b1.energy.value_j
     if profile.latency is not None:
         known["latency"] = profile.latency.median_s
     return screen(task.costs, task.constraints, known)

@@ -1,17 +1,21 @@
 """How a worker comes by the joules of one network: computed where they are estimated, else measured in its lane."""
 
+from pathlib import Path
+
 import torch
 from torch import nn
 
 from ecoNAS.architecture import derive_seed
 from ecoNAS.energy.estimate import estimate_profile
 from ecoNAS.energy.lane import Lane
+from ecoNAS.energy.lane_files import OWNER_CHARACTERS
 from ecoNAS.energy.latency import measure_latency
+from ecoNAS.energy.measure import Place
 from ecoNAS.energy.runner import Runner
 from ecoNAS.energy.select import is_estimated, select_estimator, select_meter
 from ecoNAS.errors import MeasurementError
 from ecoNAS.evaluation.devices import compute_device, gpu_uuid
-from ecoNAS.evaluation.measure import Place, measure_runner
+from ecoNAS.evaluation.measure import measure_runner
 from ecoNAS.evaluation.runners import build_runner
 from ecoNAS.evaluation.task import NetworkTask
 from ecoNAS.measurement import Latency
@@ -31,6 +35,12 @@ def profile_network(task: NetworkTask) -> EnergyProfile:
         torch.set_num_threads(task.threads)  # a deployment may have its own
 
 
+def owner_of(run_folder: Path | None) -> str:
+    """Return what a lane tells others of a run's measurements: its folder, by a path that they can follow."""
+    owner = f"the run in {run_folder.absolute()}" if run_folder is not None else "an evaluation without a run"
+    return owner[:OWNER_CHARACTERS]
+
+
 def _estimated(task: NetworkTask) -> EnergyProfile:
     started, estimator = now(), select_estimator(task.energy)
     latency = _latency(task) if task.measures_latency else None
@@ -39,7 +49,7 @@ def _estimated(task: NetworkTask) -> EnergyProfile:
 
 def _latency(task: NetworkTask) -> Latency:
     """Return seconds per batch, with our own trainings on the device paused."""
-    with Lane(compute_device(task.device, task.energy.root), owner=_owner(task)).measuring():
+    with Lane(compute_device(task.device, task.energy.root), owner=owner_of(task.run_folder)).measuring():
         runner = _runner(task)
 
         def once() -> None:
@@ -65,10 +75,10 @@ def _measured(task: NetworkTask) -> EnergyProfile:
         driver_pid=task.driver_pid,
         idle_file=task.run_folder / "idle.json" if task.run_folder is not None else None,
         is_reference=task.target <= task.energy.protocol.reference_target,
-        owner=_owner(task),
+        owner=owner_of(task.run_folder),
     )
     seed = derive_seed(task.seed, "profile", task.architecture_key, task.target)
-    return measure_runner(lambda: _runner(task), place, task.workload, task.profile_key(meter.info.device), seed)
+    return measure_runner(lambda: _runner(task), place, task.workload, task.profile_key(meter.info.device), seed=seed)
 
 
 def _runner(task: NetworkTask) -> Runner:
@@ -76,7 +86,3 @@ def _runner(task: NetworkTask) -> Runner:
     network: nn.Module = task.build_seeded()
     seed = derive_seed(task.seed, "inputs", task.architecture_key)
     return build_runner(network, task.problem.input_shape(task.deployment.batch), task.deployment, task.device, seed)
-
-
-def _owner(task: NetworkTask) -> str:
-    return f"the run in {task.run_folder}" if task.run_folder is not None else "an evaluation without a run"

@@ -8,20 +8,18 @@ import logging
 import warnings
 from collections.abc import Callable
 from itertools import cycle
-from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch import nn
 
 from ecoNAS.architecture import Deployment
+from ecoNAS.energy.onnx_runner import NUM_BUFFERS, OnnxRunner
 from ecoNAS.energy.runner import Runner
 from ecoNAS.errors import ArchitectureError, EcoNASError
 
 logger = logging.getLogger(__name__)
 
-NUM_BUFFERS: Final = 4
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -79,57 +77,6 @@ class TorchRunner:
             ) from None
 
 
-class OnnxRunner:
-    """An ONNX file in ONNX Runtime, on the CPU or, with onnxruntime-gpu, on a GPU.
-
-    Args:
-        model: The file, or its bytes.
-        batch: Images per call; a file with a fixed batch must have this one.
-        threads: Of the session.
-        device: "cpu" or "cuda".
-        seed: Of the inputs.
-
-    Raises:
-        EcoNASError: if ONNX Runtime is missing, with the command that installs it, or refuses the file.
-    """
-
-    name = "onnxruntime"
-
-    def __init__(self, model: Path | bytes, batch: int, threads: int = 1, device: str = "cpu", seed: int = 0) -> None:
-        try:
-            import onnxruntime  # noqa: PLC0415  optional, and only this class wraps it
-        except ImportError:
-            raise EcoNASError("running ONNX files needs onnxruntime: pip install 'econas[onnx]'") from None
-        self.batch = batch
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = threads, 3
-        provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
-        if provider not in onnxruntime.get_available_providers():
-            raise EcoNASError(f"this ONNX Runtime has no {provider}; pip install onnxruntime-gpu, or run on the CPU")
-        name = str(model) if isinstance(model, Path) else "the model"
-        try:
-            source = str(model) if isinstance(model, Path) else model
-            self._session: Any = onnxruntime.InferenceSession(source, options, providers=[provider])
-        except Exception as error:  # ONNX Runtime's errors share no base class
-            reason = " ".join(str(error).split())[:200]
-            raise EcoNASError(f"{name} is not run: {reason}") from None
-        wanted = self._session.get_inputs()[0]
-        self.shape = tuple(size if isinstance(size, int) else batch for size in wanted.shape)
-        if self.shape[0] != batch:
-            raise EcoNASError(f"{name} is made for batches of {self.shape[0]}, not of {batch}; choose --batch to match")
-        rng = np.random.default_rng(seed)
-        dtype = np.float16 if "float16" in wanted.type else np.float32
-        images = [rng.standard_normal(self.shape).astype(dtype) for _ in range(NUM_BUFFERS)]
-        self._feeds = cycle([{wanted.name: image} for image in images])
-
-    def run(self) -> None:
-        """Run one batch."""
-        self._session.run(None, next(self._feeds))
-
-    def synchronise(self) -> None:
-        """Return at once: a session waits by itself."""
-
-
 def build_runner(
     network: nn.Module, shape: tuple[int, int, int, int], how: Deployment, device: str, seed: int = 0
 ) -> Runner:
@@ -138,6 +85,7 @@ def build_runner(
     Raises:
         EcoNASError: if the network does not run this way here.
     """
+    check_form(how)
     if how.runtime != "onnxruntime":
         return TorchRunner(network, shape, how, device, seed)
     if how.dtype == "bf16":
@@ -145,6 +93,12 @@ def build_runner(
     dtype = DTYPES[how.dtype]
     network = network.to(device="cpu", dtype=dtype).eval()
     return OnnxRunner(to_onnx(network, torch.zeros(shape, dtype=dtype)), shape[0], how.threads, device, seed)
+
+
+def check_form(how: Deployment) -> None:
+    """Raise ArchitectureError for a form in which no network can be run yet."""
+    if how.form != "training":
+        raise ArchitectureError(f"a network in {how.form} form cannot be run yet; choose deployment.form training")
 
 
 def to_onnx(network: nn.Module, images_bchw: torch.Tensor) -> bytes:

@@ -4,7 +4,7 @@ A task says which network, which data, which recipe and which meter; what is don
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from torch import nn
 
@@ -28,6 +28,7 @@ class NetworkTask(Frozen):
         target: A measured profile is content with this relative half-width of its interval.
         driver_pid: Of the process that runs the search: it and its children are ours when others are looked for.
         trains_alone: Whether no other training of this search shares the device, so that its joules can be told.
+        measures_b1: Whether joules at batch 1 are asked for, as a record of their own.
         seed: Of the run; what is random in the training derives from it and from the architecture.
         device: "cpu" or "cuda".
         weights: Where the trained weights go, relative to `run_folder`; None to drop them.
@@ -44,6 +45,7 @@ class NetworkTask(Frozen):
     driver_pid: int | None = None
     trains_alone: bool = False
     measures_latency: bool = False
+    measures_b1: bool = False
     seed: int = 0
     device: str = "cpu"
     threads: int = 1
@@ -63,6 +65,10 @@ class NetworkTask(Frozen):
     @property
     def deployment(self) -> Deployment:
         """How the network runs when it is used."""
+        raise NotImplementedError
+
+    def deployed(self, how: Deployment) -> Self:
+        """Return the same task with the network deployed otherwise."""
         raise NotImplementedError
 
     def build(self) -> nn.Module:
@@ -107,6 +113,7 @@ class EvaluationTask(NetworkTask):
     Attributes:
         stage: `profile` measures and does not train; `train` trains and takes `profile` as it is; `whole` does both.
         profile: What was measured before; None to measure.
+        profile_b1: The same at batch 1.
     """
 
     trial: int
@@ -115,6 +122,7 @@ class EvaluationTask(NetworkTask):
     lifetime_images: float = 1e6
     stage: Literal["whole", "profile", "train"] = "whole"
     profile: EnergyProfile | None = None
+    profile_b1: EnergyProfile | None = None
 
     @property
     def model(self) -> str:
@@ -130,6 +138,10 @@ class EvaluationTask(NetworkTask):
     def deployment(self) -> Deployment:
         """That of the candidate."""
         return self.candidate.deployment
+
+    def deployed(self, how: Deployment) -> Self:
+        """Return the same task with the candidate deployed otherwise."""
+        return self.model_copy(update={"candidate": self.candidate.model_copy(update={"deployment": how})})
 
     def build(self) -> nn.Module:
         """Return the candidate's network with new weights."""
@@ -156,6 +168,10 @@ class ReadyModelTask(NetworkTask):
     def deployment(self) -> Deployment:
         """That of the experiment."""
         return self.how
+
+    def deployed(self, how: Deployment) -> Self:
+        """Return the same task with the model deployed otherwise."""
+        return self.model_copy(update={"how": how})
 
     def build(self) -> nn.Module:
         """Return the model with new weights, never pretrained."""

@@ -4,6 +4,7 @@ Every mistake that a file can hold is found here, before a run folder is made or
 to the measured joules of a baseline makes that baseline run, once.
 """
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from ecoNAS.costs.counts import CostTable, baseline_costs
 from ecoNAS.costs.screen import GateTally, screen
 from ecoNAS.data.datasets import load_data
 from ecoNAS.data.transforms import choose_augmentation
+from ecoNAS.energy.csv_log import CsvMeter, align, keep_busy
 from ecoNAS.energy.estimate import TRAINING_DTYPE, EnergyEstimator, Work, estimate_energy_per_image
 from ecoNAS.energy.select import is_estimated, select_estimator, select_meter
 from ecoNAS.errors import ConfigError, ConstraintError, DataError, MeterError, unknown_name
@@ -51,6 +53,7 @@ def prepare(config: ExperimentConfig, baseline: EnergyProfile | None = None) -> 
         raise config.error(("search_space",), f"no such file: {config.search_space}")
     space = SearchSpace.from_yaml(config.search_space)
     device = _device(config)
+    config = _aligned(config)
     estimator, reference = _energy_source(config, space, device)
     try:
         data = load_data(config.data)
@@ -68,6 +71,7 @@ def prepare(config: ExperimentConfig, baseline: EnergyProfile | None = None) -> 
             f"space '{space.file.name}' is meant for images of {allowed.min} to {allowed.max} pixels and "
             f"{data.name} has {problem.resolution}; set data.resolution or choose another space",
         )
+    _check_deployment(config, space, problem.resolution)
     table = CostTable(problem)
     setup = Setup(
         config=config,
@@ -90,6 +94,18 @@ def prepare(config: ExperimentConfig, baseline: EnergyProfile | None = None) -> 
     return setup
 
 
+def _aligned(config: ExperimentConfig) -> ExperimentConfig:
+    """Return the experiment with the offset of an external meter's clock as it is now, found once for all workers."""
+    energy = config.energy
+    if energy.clock_offset_s != "align" or energy.path is None:
+        return config
+    try:
+        offset_s = align(CsvMeter(energy.path), keep_busy)
+    except MeterError as error:
+        raise config.error(("energy", "clock_offset_s"), str(error)) from None
+    return config.model_copy(update={"energy": energy.model_copy(update={"clock_offset_s": offset_s})})
+
+
 def _energy_source(
     config: ExperimentConfig, space: SearchSpace, device: str
 ) -> tuple[EnergyEstimator | None, MeterInfo | None]:
@@ -102,6 +118,18 @@ def _energy_source(
         raise config.error(("energy",), str(error)) from None
     _check_dtypes(config, space, estimator)
     return estimator, None
+
+
+def _check_deployment(config: ExperimentConfig, space: SearchSpace, resolution: int) -> None:
+    """Raise ConfigError if candidates would have to run in a way that nothing here runs them."""
+    for field, allowed in (("form", ("training",)), ("resolution", (None, resolution))):
+        for value in space.decisions.get(f"deployment.{field}", (getattr(config.deployment, field),)):
+            if value not in allowed:
+                raise config.error(
+                    ("deployment", field),
+                    f"networks of a search run in the form and at the resolution in which they are trained, not with "
+                    f"{field} {value}; leave it out" + ("" if field == "form" else ", or set data.resolution"),
+                )
 
 
 def _check_dtypes(config: ExperimentConfig, space: SearchSpace, estimator: EnergyEstimator) -> None:
@@ -149,9 +177,7 @@ def _check_training_energy(setup: Setup) -> None:
 def _with_baseline(setup: Setup) -> Setup:
     """Measure the baseline where a bound is relative to its measured joules, unless an earlier session did."""
     config = setup.config
-    relative = [
-        text for text in config.constraints if "baseline" in text and text.strip().startswith("energy_per_image")
-    ]
+    relative = [text for text in config.constraints if "baseline" in text and re.match(r"\s*energy_per_image\b", text)]
     if config.baseline is None or setup.reference is None or setup.baseline is not None or not relative:
         return setup
     task = setup.ready_model_task(config.baseline.timm, None)

@@ -11,11 +11,13 @@ import yaml
 
 from ecoNAS.config import ExperimentConfig
 from ecoNAS.errors import ConfigError, RunFolderError
+from ecoNAS.events import RunStarted
+from ecoNAS.measurement import MeterInfo
 from ecoNAS.records import now
 from ecoNAS.run_folder import RunFolder, write_atomically
 from ecoNAS.space.search_space import SearchSpace
 
-MAY_CHANGE = ("search.trials", "search.budget", "workers.", "report.", "site.", "keep_weights")
+MAY_CHANGE = ("search.trials", "search.budget", "energy.clock_offset_s", "workers.", "report.", "site.", "keep_weights")
 _HEAD = "# Resolved exactly as run; `econas search` takes this file like any other.\n"
 
 
@@ -79,6 +81,18 @@ def check_unchanged(config: ExperimentConfig, folder: RunFolder) -> None:
             "only search.trials, search.budget, workers, report, site and keep_weights may change; start a new run "
             "instead"
         )
+
+
+def check_meter(reference: MeterInfo | None, folder: RunFolder) -> None:
+    """Raise RunFolderError if joules would be measured otherwise than the run began: they would share a front."""
+    before = next((event.meter for event in folder.events if isinstance(event, RunStarted)), reference)
+    for field in ("kind", "method", "scope", "device"):
+        was, now_is = (getattr(meter, field, None) for meter in (before, reference))
+        if was != now_is:
+            raise RunFolderError(
+                f"cannot resume {folder.path}: its joules are measured with {field} '{was}' and here it is '{now_is}'; "
+                "go on where it began, or start a new run here"
+            )
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:  # Any: what JSON holds

@@ -18,18 +18,22 @@ from ecoNAS.architecture import Architecture, Candidate
 from ecoNAS.config import BudgetConfig
 from ecoNAS.costs.screen import GateTally
 from ecoNAS.data.datasets import DataSet
+from ecoNAS.energy.lane import Lane
+from ecoNAS.energy.lane_files import LaneStatus
 from ecoNAS.energy.rapl import host_identity
 from ecoNAS.energy.select import select_meter
 from ecoNAS.errors import RunFolderError
-from ecoNAS.evaluation.devices import gpu_uuid
+from ecoNAS.evaluation.devices import compute_device, gpu_uuid
 from ecoNAS.evaluation.evaluate import evaluate
+from ecoNAS.evaluation.profiling import owner_of
 from ecoNAS.evaluation.ray_workers import Places, RayWorkers
 from ecoNAS.evaluation.task import EvaluationTask
 from ecoNAS.evaluation.workers import InProcessWorkers
-from ecoNAS.events import Event, RunEnded, RunStarted
+from ecoNAS.events import BaselineProfiled, Event, RunEnded, RunStarted, profiling
 from ecoNAS.experiment.interrupt import Interrupt
+from ecoNAS.experiment.lane_notice import LaneNotice
 from ecoNAS.experiment.metering import Prices, RunMeter
-from ecoNAS.experiment.resume import check_unchanged, write_config
+from ecoNAS.experiment.resume import check_meter, check_unchanged, write_config
 from ecoNAS.experiment.setup import Setup
 from ecoNAS.export.formats import DataCard
 from ecoNAS.records import Evaluation, Outcome
@@ -54,10 +58,12 @@ class Watcher:
     Attributes:
         on_event: Called after each event was written.
         on_stopping: Called when a first Ctrl-C was taken, with the number of candidates under way.
+        on_waiting: Called, from a thread of its own, about once a wait while another run measures on our device.
     """
 
     on_event: Callable[[Event], None] = lambda event: None
     on_stopping: Callable[[int], None] = lambda num_running: None
+    on_waiting: Callable[[LaneStatus], None] = lambda status: None
 
 
 def run_search(setup: Setup, folder: RunFolder, *, resume: bool, watcher: Watcher | None = None) -> RunEnded:
@@ -84,6 +90,7 @@ def run_search(setup: Setup, folder: RunFolder, *, resume: bool, watcher: Watche
         if resume:
             check_unchanged(setup.config, folder)
             folder.events.repair()
+            check_meter(setup.reference, folder)
         write_config(setup.config, folder)
         if not resume:
             write_atomically(folder.environment, describe_environment(setup.config.search.seed).encode())
@@ -138,7 +145,15 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
     )
     folder.events.append(started)
     watcher.on_event(started)
-    with _run_meter(setup, folder, watcher) as meter, _workers(setup, interrupt) as workers:
+    if setup.baseline is not None and folder.baseline() is None:
+        folder.write_baseline(setup.baseline)
+        model = setup.baseline.workload.model if setup.baseline.workload else ""
+        folder.events.append(BaselineProfiled(model=model, phase=profiling(setup.baseline)))
+    with (
+        _run_meter(setup, folder, watcher) as meter,
+        _workers(setup, interrupt) as workers,
+        _lane_notice(setup, folder, watcher).watching(),
+    ):
         reporter = _Reporter(folder, config.report.every_s)
 
         def tick() -> None:
@@ -175,7 +190,11 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
         loop.restore()
         ended = loop.run()
         if setup.reference is not None and ended.reason != "interrupted":
-            _refine(setup, folder, workers, watcher, lambda: loop.is_stopping or bool(budget.why_full(0)))
+
+            def is_over() -> bool:
+                return loop.is_stopping or bool(loop.why_full())
+
+            _refine(setup, folder, workers, watcher, is_over=is_over, on_tick=tick)
         return ended
 
 
@@ -183,7 +202,9 @@ def next_stage(task: EvaluationTask, evaluation: Evaluation) -> EvaluationTask |
     """Return the training that follows a profile which was a task of its own; None where nothing follows."""
     if task.stage != "profile" or evaluation.outcome is not Outcome.EVALUATED:
         return None
-    return task.model_copy(update={"stage": "train", "profile": evaluation.profile})
+    return task.model_copy(
+        update={"stage": "train", "profile": evaluation.profile, "profile_b1": evaluation.profile_b1}
+    )
 
 
 def _workers(setup: Setup, interrupt: Interrupt) -> AbstractContextManager[AnyWorkers]:
@@ -222,6 +243,12 @@ def _run_meter(setup: Setup, folder: RunFolder, watcher: Watcher) -> RunMeter | 
     return RunMeter(select_meter(setup.config.energy, gpu_uuid(setup.device)), log)
 
 
+def _lane_notice(setup: Setup, folder: RunFolder, watcher: Watcher) -> LaneNotice:
+    computes_on = compute_device(setup.device, setup.config.energy.root)
+    device = f"{setup.reference.device}+{computes_on}" if setup.reference is not None else computes_on
+    return LaneNotice(Lane(device), owner_of(folder.path), watcher.on_waiting)
+
+
 def _budget(limits: BudgetConfig, before: Ledger, meter: RunMeter | Prices) -> Budget:
     """Return what the search may take, with what earlier sessions took already."""
     began_s = time.monotonic()
@@ -234,7 +261,13 @@ def _budget(limits: BudgetConfig, before: Ledger, meter: RunMeter | Prices) -> B
 
 
 def _refine(
-    setup: Setup, folder: RunFolder, workers: AnyWorkers, watcher: Watcher, is_over: Callable[[], bool]
+    setup: Setup,
+    folder: RunFolder,
+    workers: AnyWorkers,
+    watcher: Watcher,
+    *,
+    is_over: Callable[[], bool],
+    on_tick: Callable[[], None],
 ) -> None:
     """Measure the front again, to the tighter target, until `is_over`."""
     refinement = Refinement(
@@ -243,6 +276,7 @@ def _refine(
         lambda wish: setup.refining_task(wish, folder.path),
         watcher.on_event,
         is_over,
+        on_tick,
     )
     settings = setup.config.energy.protocol
     refinement.run(lambda evaluations: undecided(evaluations, setup.objectives, settings))

@@ -15,7 +15,7 @@ from ecoNAS.costs.counts import baseline_costs
 from ecoNAS.costs.screen import Screening, screen
 from ecoNAS.data.datasets import DataSet
 from ecoNAS.energy.estimate import EnergyEstimator, estimate_energy_per_image
-from ecoNAS.evaluation.objectives import Objectives
+from ecoNAS.evaluation.objectives import BATCH_1, Objectives
 from ecoNAS.evaluation.task import EvaluationTask, ReadyModelTask
 from ecoNAS.measurement import MeterInfo
 from ecoNAS.records import Costs, EnergyProfile
@@ -60,8 +60,14 @@ class Setup:
         costs = self.space.costs(candidate)
         if self.estimator is None:
             return screen(costs, self.constraints)
-        energy = estimate_energy_per_image(self.estimator, costs, candidate.deployment)
-        return screen(costs, self.constraints, {"energy_per_image": energy.value_j})
+        known = {
+            name: estimate_energy_per_image(self.estimator, costs, how).value_j
+            for name, how in (
+                ("energy_per_image", candidate.deployment),
+                (BATCH_1, candidate.deployment.model_copy(update={"batch": 1})),
+            )
+        }
+        return screen(costs, self.constraints, known)
 
     def task(self, number: int, candidate: Candidate, costs: Costs, folder: Path | None) -> EvaluationTask:
         """Return what a worker is told about one candidate."""
@@ -101,6 +107,7 @@ class Setup:
             "driver_pid": os.getpid(),
             "trains_alone": self.num_workers == 1,
             "measures_latency": "latency" in named,
+            "measures_b1": BATCH_1 in named,
             "seed": config.search.seed,
             "device": self.device,
             "threads": config.workers.cpus_per_trial,

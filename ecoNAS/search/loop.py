@@ -74,6 +74,13 @@ class SearchLoop:
         """Give up the candidates under way as well; `run` raises KeyboardInterrupt soon."""
         self.is_abandoning = True
 
+    def why_full(self) -> str:
+        """Return why the budget leaves no room for one more candidate; empty where it does."""
+        try:
+            return self.parts.budget.why_full(len(self._running))
+        except MeasurementError as error:
+            return f"the joules cannot be counted any more, so that their budget cannot be kept: {error}"
+
     def restore(self) -> None:
         """Take up a study that an earlier driver left: remember what ended, and go on with what did not."""
         parts, ended = self.parts, dict[int, TrialEnded]()
@@ -140,15 +147,8 @@ class SearchLoop:
             return "exhausted"
         if self._in_a_row[Outcome.FAILED] >= MAX_FAILED_IN_A_ROW:
             return "failing"
-        self._full = self._why_full()
+        self._full = self.why_full()
         return "budget" if self._full else None
-
-    def _why_full(self) -> str:
-        """Return why the budget leaves no room for one more candidate; empty where it does."""
-        try:
-            return self.parts.budget.why_full(len(self._running))
-        except MeasurementError as error:
-            return f"the joules cannot be counted any more, so that their budget cannot be kept: {error}"
 
     def _detail(self, reason: StopReason) -> str:
         if reason == "nothing_passes":

@@ -60,8 +60,8 @@ def undecided(evaluations: Sequence[Evaluation], objectives: Objectives, setting
             continue
         else:
             target = settings.near_target
-        measurement = evaluation.profile.measurement if evaluation.profile else None
-        if measurement is not None and measurement.repeatability > target:
+        measurements = [profile.measurement for profile in evaluation.profiles if profile.measurement is not None]
+        if any(measurement.repeatability > target for measurement in measurements):
             wishes.append(Wish(evaluation, target))
     return wishes
 
@@ -76,6 +76,7 @@ class Refinement:
         make_task: The task of a worker that measures and does not train.
         on_event: Called after each event was written.
         is_stopping: Whether the user wants an end; what is under way is finished.
+        on_tick: Called at least every `POLL_S` seconds.
     """
 
     folder: RunFolder
@@ -83,6 +84,7 @@ class Refinement:
     make_task: Callable[[Wish], Any]
     on_event: Callable[[Event], None]
     is_stopping: Callable[[], bool]
+    on_tick: Callable[[], None] = lambda: None
 
     def run(self, find: Callable[[Sequence[Evaluation]], list[Wish]]) -> int:
         """Measure until nothing more is undecided, or everything was tried; return how many profiles were replaced.
@@ -110,21 +112,23 @@ class Refinement:
                 under_way[wish.evaluation.trial] = wish
                 self.workers.submit(self.make_task(wish))
             finished = self.workers.next_finished(POLL_S)
+            self.on_tick()
             if finished is not None:
                 num_replaced += self._replace(under_way.pop(finished.task.trial), finished)
         return num_replaced
 
     def _replace(self, wish: Wish, finished: Finished[Any, Evaluation]) -> bool:
         """Keep the new profile; one that was refused, or whose worker died, leaves the old one where it is."""
-        profile = finished.result.profile if finished.result is not None else None
-        if profile is None or profile.energy is None:
+        found = finished.result
+        if found is None or any(profile.energy is None for profile in found.profiles):
             logger.warning("trial %d was not measured again: %s", wish.evaluation.trial, finished.error.strip()[-300:])
             return False
-        evaluation = wish.evaluation.model_copy(update={"profile": profile})
+        evaluation = wish.evaluation.model_copy(update={"profile": found.profile, "profile_b1": found.profile_b1})
         self.folder.write_evaluation(evaluation)
-        event = ProfileRefined(
-            trial=evaluation.trial, digest=evaluation.digest, target=wish.target, phase=profiling(profile)
-        )
-        self.folder.events.append(event)
-        self.on_event(event)
+        for profile in found.profiles:
+            event = ProfileRefined(
+                trial=evaluation.trial, digest=evaluation.digest, target=wish.target, phase=profiling(profile)
+            )
+            self.folder.events.append(event)
+            self.on_event(event)
         return True

@@ -82,15 +82,21 @@ def test_aliasing_is_seen_on_a_counter_that_looks_away() -> None:
     assert found["aliases"]
     # Half of each 100 ms at 400 W, else 60 W; the 25 ms that are seen fall into either: (400 - 60) / 230.
     assert found["spread"] == pytest.approx(340 / 230, rel=0.05)
-    assert found["error_by_phases"][1] == pytest.approx(170 / 230, rel=0.05)
-    assert found["error_by_phases"][4] < 0.1
+    assert found["rhythms"][0]["error_by_phases"][1] == pytest.approx(170 / 230, rel=0.05)
+    assert found["rhythms"][0]["error_by_phases"][4] < 0.1
 
 
 def test_aliasing_is_not_seen_on_a_counter_of_the_truth() -> None:
     found = figures_of("aliasing", is_sampled=False)
     assert not found["aliases"]
     assert found["spread"] < 0.02
-    assert found["powers_w"] == pytest.approx([230.0] * 8, rel=0.02)
+    assert found["rhythms"][0]["powers_w"] == pytest.approx([230.0] * 8, rel=0.02)
+
+
+def test_a_fast_counter_is_tried_with_the_rhythm_of_slow_sensors_too() -> None:
+    found = figures_of("aliasing", period_s=0.02, window_s=0.02)
+    assert [line["rhythm_s"] for line in found["rhythms"]] == pytest.approx([0.02, 0.1], rel=0.02)
+    assert not found["aliases"]
 
 
 @pytest.mark.parametrize(("counter_gain", "passes"), [(1.0, True), (1.1, False)])

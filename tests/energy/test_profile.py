@@ -163,7 +163,13 @@ def test_noise_is_not_called_unstable() -> None:
 def test_a_profile_in_real_time_reads_the_power_of_its_meter() -> None:
     """A thread polls 100 W while another sleeps; the seconds per image are what they are."""
     settings = EnergySettings(
-        warm_up_s=0.05, warm_up_iterations=3, cpu_window_s=0.1, window_iterations=5, window_periods=1, phases=4
+        fast_poll_s=0.01,
+        warm_up_s=0.05,
+        warm_up_iterations=3,
+        cpu_window_s=0.1,
+        window_iterations=5,
+        window_periods=1,
+        phases=4,
     )
     clock = RealClock()
     with SimulatedMeter(100.0, clock) as meter:

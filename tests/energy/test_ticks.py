@@ -1,7 +1,6 @@
 """Ticks are noted when the counter moves, with the time between two polls; clocks pass actions their time."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from fake_nvml import FakeGpu, FakeNvml
@@ -169,28 +168,3 @@ def test_a_suspended_machine_invalidates_what_was_counted() -> None:
         log.poll()
         with pytest.raises(MeasurementError, match=r"suspended for 7\.0 s"):
             log.check()
-
-
-def test_light_modules_need_nothing_but_python(tmp_path: Path) -> None:
-    """They travel to machines that have no more: a part of the package is imported where nothing else can be."""
-    import shutil
-    import subprocess
-    import sys
-
-    import ecoNAS
-
-    source, target = Path(ecoNAS.__file__).parent, tmp_path / "ecoNAS"
-    (target / "energy").mkdir(parents=True)
-    light = "clock meter runner counter integral rapl hwmon nvml csv_log composite calibration ticks windows intervals "
-    light += "idle profile latency lane lane_files exclusivity"
-    for name in ["__init__", "errors", "measurement", "energy_settings", *(f"energy/{name}" for name in light.split())]:
-        shutil.copy(source / f"{name}.py", target / f"{name}.py")
-    (target / "energy" / "__init__.py").touch()
-    imports = "; ".join(f"import ecoNAS.energy.{name}" for name in light.split())
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {imports}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr

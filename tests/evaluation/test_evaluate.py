@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from ecoNAS import ExperimentConfig, build_network, prepare
+from ecoNAS.costs.constraints import parse_constraint
 from ecoNAS.costs.counts import count_network
 from ecoNAS.data.datasets import load_data
 from ecoNAS.errors import DataError
@@ -144,3 +145,39 @@ def test_lifetime_energy_is_training_plus_the_stated_images() -> None:
     assert values is not None
     expected = evaluation.training.energy.value_j + 1000 * evaluation.profile.energy.value_j
     assert values[1] == pytest.approx(expected)
+
+
+def test_joules_at_batch_1_are_a_record_of_their_own_and_only_where_asked_for() -> None:
+    plain = evaluate(task_of(setup_with(objectives=["accuracy", "energy_per_image"])))
+    assert plain.profile_b1 is None
+
+    asked = evaluate(task_of(setup_with(objectives=["accuracy", "energy_per_image", "energy_per_image_b1"])))
+    assert asked.profile is not None
+    assert asked.profile_b1 is not None
+    assert asked.profile_b1.quantity == "energy_per_image_b1"
+    assert asked.profile_b1.key.deployment == asked.profile.key.deployment.model_copy(update={"batch": 1})
+    # Weights are read once a batch, so an image alone takes more.
+    assert asked.profile_b1.energy > asked.profile.energy
+
+
+def test_a_bound_on_joules_at_batch_1_refuses_before_training() -> None:
+    bounds = ["energy_per_image_b1 <= 1 nJ"]
+    setup = setup_with(objectives=["accuracy", "energy_per_image_b1"])
+    task = task_of(setup).model_copy(
+        update={"constraints": (parse_constraint(bounds[0], {"energy_per_image_b1": "J"}),)}
+    )
+
+    found = evaluate(task)
+
+    assert found.outcome is Outcome.REFUSED
+    assert found.training is None
+    assert found.violations[bounds[0]] > 0
+
+
+def test_a_deployment_at_batch_1_is_not_measured_twice() -> None:
+    setup = setup_with(objectives=["accuracy", "energy_per_image_b1"], deployment__batch=1)
+    found = evaluate(task_of(setup))
+    assert found.profile is not None
+    assert found.profile_b1 is not None
+    assert found.profile_b1.energy == found.profile.energy
+    assert found.profile_b1.started == found.profile_b1.ended

@@ -1,13 +1,16 @@
 """What a resumed run may change, and which folder is meant."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ecoNAS.config import ExperimentConfig
 from ecoNAS.errors import RunFolderError
-from ecoNAS.experiment.resume import check_unchanged, folder_to_resume, new_folder, write_config
+from ecoNAS.events import RunStarted
+from ecoNAS.experiment.resume import check_meter, check_unchanged, folder_to_resume, new_folder, write_config
+from ecoNAS.measurement import MeterInfo
 from ecoNAS.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +56,25 @@ def test_budget_workers_and_report_may_change(folder: RunFolder, change: dict[st
 def test_what_changes_the_values_is_refused(folder: RunFolder, change: dict[str, object], message: str) -> None:
     with pytest.raises(RunFolderError, match=message):
         check_unchanged(ExperimentConfig.from_yaml(SMOKE, change), folder)
+
+
+METER = MeterInfo("rapl", "measured", "rapl", "package", "cpu:a", device_name="Some CPU")
+
+
+@pytest.mark.parametrize(
+    ("meter", "message"),
+    [
+        (replace(METER, device="cpu:b"), "device 'cpu:a' and here it is 'cpu:b'"),
+        (replace(METER, scope="package+dram"), "scope 'package' and here it is 'package.dram'"),
+        (None, "kind 'measured' and here it is 'None'"),
+    ],
+)
+def test_joules_of_another_meter_are_refused(folder: RunFolder, meter: MeterInfo | None, message: str) -> None:
+    folder.events.append(RunStarted(resumed=False, trials=4, sampler="random", energy="rapl", meter=METER))
+
+    check_meter(METER, folder)
+    with pytest.raises(RunFolderError, match=message):
+        check_meter(meter, folder)
 
 
 def test_the_newest_run_of_an_experiment_is_resumed_by_default(

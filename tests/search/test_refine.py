@@ -50,7 +50,7 @@ def make(make_evaluation: Make) -> Make:
     """Return a function that makes an evaluation of (trial, accuracy, joules per image, half width as a share)."""
 
     def build(trial: int, accuracy: float, value_j: float, half_width: float) -> Evaluation:
-        base = make_evaluation(trial=trial)
+        base = make_evaluation(trial=trial, profile_b1=None)
         assert base.profile is not None
         assert base.training is not None
         measurement = measured(value_j, half_width)

@@ -1,0 +1,159 @@
+"""`econas compare RUN`: a searched network against ready models, and when the search is repaid."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecoNAS.cli import exit_codes
+
+if TYPE_CHECKING:
+    from ecoNAS.analysis.comparison import Comparison
+    from ecoNAS.analysis.run import Run
+    from ecoNAS.analysis.trials import Trial
+    from ecoNAS.evaluation.task import ReadyModelTask
+    from ecoNAS.experiment.setup import Setup
+    from ecoNAS.records import ReadyModel
+    from ecoNAS.run_folder import RunFolder
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:  # argparse has no public name for it
+    """Add the command to the parser."""
+    parser = commands.add_parser("compare", help="hold a searched network against ready models: when is it repaid?")
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "--zoo",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="timm models to profile and train like a candidate, unless that was done: mobilenetv3_small_050 resnet10t",
+    )
+    parser.add_argument(
+        "--trial", default="knee", metavar="TRIAL", help="the number of a trial, or 'knee' (the default)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate the ready models that are missing, and compare; return 0, or 130 when interrupted."""
+    from ecoNAS.analysis.comparison import compare, comparison_json
+    from ecoNAS.analysis.run import load_run
+    from ecoNAS.analysis.trial_view import find_trial
+    from ecoNAS.run_folder import RunFolder
+
+    found, folder = load_run(arguments.run_folder), RunFolder(arguments.run_folder)
+    trial, models = find_trial(found, arguments.trial), folder.ready_models()
+    comparison = compare(found, models, trial)  # a trial that cannot be compared is said before anything is trained
+    there = {model.name for model in models}
+    missing = [name for name in dict.fromkeys(arguments.zoo) if name not in there]
+    if missing:
+        try:
+            _evaluate(found, trial, missing)
+        except KeyboardInterrupt:
+            print("econas: interrupted; what was finished is kept, and the same command goes on", file=sys.stderr)
+            return exit_codes.INTERRUPTED
+        comparison = compare(found, folder.ready_models(), trial)
+    if arguments.json:
+        print(json.dumps({"run": found.name, **comparison_json(comparison)}, indent=2))
+    else:
+        _show(found, comparison)
+    return 0
+
+
+def _evaluate(found: "Run", trial: "Trial", names: Sequence[str]) -> None:
+    """Profile and train ready models one after another, each written when it is done."""
+    from ecoNAS.evaluation.ready import evaluate_ready_model
+    from ecoNAS.experiment.prepare import prepare
+    from ecoNAS.run_folder import RunFolder
+    from ecoNAS.training.failures import InfeasibleTrainingError
+
+    folder = RunFolder(found.folder)
+    with folder.locked():  # beside a search, its meter would count these joules into its bill
+        # Ready models answer to no bound; and one relative to a baseline would have it measured again.
+        setup = prepare(found.config.model_copy(update={"constraints": (), "baseline": None}))
+        _check_same(found, trial, setup)
+        tasks = [_task(setup, name, folder) for name in names]  # a wrong name is found before anything is trained
+        for index, task in enumerate(tasks, start=1):
+            place = f"[{index}/{len(tasks)}] {task.timm}"
+            print(f"{place}: profiling, then training for {task.recipe.epochs} epochs", file=sys.stderr)
+            try:
+                model = evaluate_ready_model(task)
+            except InfeasibleTrainingError as error:
+                print(f"{place}: left out: {error}", file=sys.stderr)
+                continue
+            folder.write_ready_model(model)
+            print(f"{place}: {_worth(model)}", file=sys.stderr)
+
+
+def _task(setup: "Setup", name: str, folder: "RunFolder") -> "ReadyModelTask":
+    """Return what evaluating a ready model depends on, with its joules measured as those of a reference."""
+    task = setup.ready_model_task(name, folder.path)
+    return task.model_copy(update={"target": setup.config.energy.protocol.reference_target})
+
+
+def _check_same(found: "Run", trial: "Trial", setup: "Setup") -> None:
+    """Raise unless images and meter are those that the searched network was trained and measured with."""
+    from ecoNAS.errors import DataError, JoulesMixError
+
+    record = trial.evaluation
+    assert record is not None  # as of every trial that can be compared
+    assert record.training is not None  # likewise
+    if record.training.key.data != setup.data.fingerprint:
+        raise DataError(f"data set {setup.data.name} is not the one of {found.folder}; restore it, or search again")
+    energy = record.profile.energy if record.profile is not None else None
+    if energy is not None and setup.reference is not None and energy.device != setup.reference.device:
+        raise JoulesMixError(
+            f"joules of {found.folder} were measured on {energy.device} and would be on {setup.reference.device} here; "
+            "evaluate ready models on the device of the search"
+        )
+
+
+def _worth(model: "ReadyModel") -> str:
+    from ecoNAS.analysis.comparison import ready_row
+    from ecoNAS.analysis.quantities import format_duration, format_score
+
+    row, seconds = ready_row(model), (model.ended - model.started).total_seconds()
+    return f"accuracy {format_score(row.accuracy)}, {row.joules} per image{row.known}, {format_duration(seconds)}"
+
+
+def _show(found: "Run", comparison: "Comparison") -> None:
+    """Print the networks, which of them is the baseline, and when the search is repaid."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ecoNAS.analysis.quantities import format_quantity, format_score
+
+    console = Console(highlight=False)
+    console.print(Text(f"Trial {comparison.trial} of {found.name} against ready models\n", style="bold"))
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
+    table.add_column("")
+    table.add_column("network", overflow="fold")
+    for heading in (
+        "accuracy",
+        comparison.heading.replace(" per", "\nper").replace(" (", "\n("),
+        "95 % interval",
+        "MACs",
+        "params",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in comparison.rows:
+        table.add_row(
+            "*" if row.is_baseline else "",
+            row.name,
+            format_score(row.accuracy),
+            comparison.joules(row),
+            row.interval,
+            format_quantity(row.costs.macs),
+            format_quantity(row.costs.params),
+            style="bold" if row.is_searched else "",
+        )
+    console.print(table)
+    if comparison.baseline is not None:
+        print("* baseline: the cheapest ready model that is at least as accurate")
+    print(*("", comparison.verdict, *comparison.notes), sep="\n")
