@@ -6,7 +6,7 @@ decided by `yaml_file`; what the rules are, by the models.
 
 import difflib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -19,6 +19,7 @@ KeyPath = tuple[str | int, ...]
 MAX_VALUE_LENGTH = 60
 
 _A_MAPPING = "keys with values"
+_UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")  # of a model, of a dataclass
 # By the start of pydantic's error type (https://docs.pydantic.dev/latest/errors/validation_errors).
 _WANTED: dict[str, Callable[[dict[str, Any]], str]] = {
     "int": lambda _: "a whole number",
@@ -64,7 +65,7 @@ def explain(error: ValidationError, model: type[BaseModel] | None = None, data: 
         data: What was given; parts of a path that are pydantic's own (names of union members) are left out with it.
     """
     found = (detail for detail in error.errors() if not _is_echo(detail))
-    details = sorted(found, key=lambda detail: detail["type"] != "extra_forbidden")
+    details = sorted(found, key=lambda detail: detail["type"] not in _UNKNOWN_KEY)
     rules: dict[KeyPath, list[ErrorDetails]] = {}
     for detail in details:
         rules.setdefault(_own_keys(detail, data), []).append(detail)
@@ -105,7 +106,7 @@ def _own_keys(detail: ErrorDetails, data: object) -> KeyPath:
 def _message(found: list[ErrorDetails], model: type[BaseModel] | None) -> str:
     """Return what is wrong with one value; where several forms were allowed, each of them is named."""
     first = found[0]
-    if first["type"] == "extra_forbidden":
+    if first["type"] in _UNKNOWN_KEY:
         return unknown_name("key", str(first["loc"][-1]), _fields_at(model, first["loc"][:-1]))
     if first["type"] == "missing":
         return f"this key is required and missing; add '{first['loc'][-1]}: ...'"
@@ -138,18 +139,27 @@ def _hint(detail: ErrorDetails) -> str:
 
 def _fields_at(model: type[BaseModel] | None, loc: KeyPath) -> list[str]:
     """Return the keys that may stand where `loc` leads, or none where that is not a model."""
-    models = [model] if model is not None else []
+    models: list[type] = [model] if model is not None else []
     for part in loc:
         if isinstance(part, int):
             continue
         named = [found for found in models if part == found.__name__]
-        fields = [found.model_fields[part] for found in models if part in found.model_fields]
-        models = named or [inner for field in fields for inner in _models_in(field.annotation)]
-    return list(dict.fromkeys(name for found in models for name in found.model_fields))
+        inside = [
+            found.model_fields[part] for found in models if issubclass(found, BaseModel) and part in found.model_fields
+        ]
+        models = named or [inner for field in inside for inner in _models_in(field.annotation)]
+    return list(dict.fromkeys(name for found in models for name in _names(found)))
 
 
-def _models_in(annotation: Any) -> Iterable[type[BaseModel]]:  # Any: a type annotation has no common type
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _names(model: type) -> Iterable[str]:
+    """Return the keys of a model or of a dataclass."""
+    if issubclass(model, BaseModel):
+        return model.model_fields
+    return [field.name for field in fields(model)] if is_dataclass(model) else []
+
+
+def _models_in(annotation: Any) -> Iterable[type]:  # Any: a type annotation has no common type
+    if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or is_dataclass(annotation)):
         yield annotation
     for argument in get_args(annotation):
         yield from _models_in(argument)

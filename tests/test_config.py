@@ -91,6 +91,9 @@ def test_an_override_below_a_plain_value_is_refused_in_one_line(path: Path) -> N
         ("version: 2", "4: version: must be 1, got 2"),
         ("baseline: mobilenet", "4: baseline: must be keys with values (timm), got 'mobilenet'"),
         ("constraints: params <= 5", "4: constraints: must be a list, got 'params <= 5'"),
+        ("energy: {protocol: {idle: 3}}", "4: energy.protocol.idle: unknown key 'idle'; known: cpu_window_s, cross_"),
+        ("energy: {protocol: {idle_s: -3}}", "4: energy.protocol: idle_s -3.0 must be above 0"),
+        ("search: {budget: {energy: 5 kW}}", "4: search.budget.energy: 'kW' in '5 kW' is no unit here; use no unit, J"),
         ("energy: {meter: [a]}", "4: energy.meter: must be text, got ['a']"),
     ],
 )

@@ -19,7 +19,8 @@ def cost_table(run: Run) -> Table:
         table.add_column(heading, justify="left" if heading == "where it went" else "right")
     for row in ledger.rows:
         share = f"{row.energy_j / ledger.search_energy_j:.0%}" if row.energy_j and ledger.search_energy_j else ""
-        table.add_row(row.name, str(row.num), format_duration(row.active_s), joules_of(row), share)
+        times = "" if row.phase in ("idle", "overhead") else str(row.num)
+        table.add_row(row.name, times, format_duration(row.active_s), joules_of(row), share)
     return table
 
 

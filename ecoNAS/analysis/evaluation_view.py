@@ -2,15 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from ecoNAS.analysis.drawing import draw
-from ecoNAS.analysis.quantities import describe_deployment, format_duration, format_interval, format_score, title
+from ecoNAS.analysis.quantities import (
+    describe_deployment,
+    format_duration,
+    format_interval,
+    format_quantity,
+    format_score,
+    title,
+)
 from ecoNAS.evaluation.objectives import OBJECTIVES, Objectives
-from ecoNAS.records import Evaluation, Score, Training
+from ecoNAS.measurement import Measurement
+from ecoNAS.records import EnergyProfile, Evaluation, Score, Training
 
 _BARS = "▁▂▃▄▅▆▇█"
 _NAME_WIDTH = 28  # of "energy_per_image (estimated)", so that the values of all sections stand in one column
@@ -24,6 +33,10 @@ def evaluation_view(evaluation: Evaluation, objectives: Objectives) -> list[Rend
     named = [rows[name] for name in objectives.names if name in rows]
     parts = section("objectives, with 95 % intervals", named)
     parts += section("also known", [row for name, row in rows.items() if name not in objectives.names])
+    for profile in evaluation.profiles:
+        if profile.measurement is not None:
+            what = title(OBJECTIVES[profile.quantity], profile.energy.kind if profile.energy else None)
+            parts += section(f"how {what} was measured", _measurement_rows(profile, profile.measurement))
     if evaluation.training:
         parts += section("training", _training_rows(evaluation.training))
     parts += constraints_section(evaluation.violations)
@@ -69,6 +82,31 @@ def _origin(score: Score) -> str:
     if score.split is not None:
         return f"{score.split} n={score.num_samples}" if score.num_samples else score.split
     return "exact" if score.kind == "exact" else ""
+
+
+def _measurement_rows(profile: EnergyProfile, found: Measurement) -> list[tuple[str, str]]:
+    meter, low, high = found.meter, *(format_quantity(bound, "J") for bound in found.absolute_j)
+    kept = sum(not window.replaced for window in found.windows)
+    idle = f", {fmean(found.idle_w):.3g} W idle" if found.idle_w else ""
+    rows = [
+        (
+            "by",
+            f"{meter.name} ({meter.scope}) of {meter.device_name or meter.device}, every {found.period_s * 1e3:.3g} ms",
+        ),
+        (
+            "windows",
+            f"{kept} in {found.num_blocks} block{'s' if found.num_blocks > 1 else ''}, {found.duration_s:.1f} s in all",
+        ),
+        ("power", f"{found.mean_power_w:.3g} W on average, {found.peak_power_w:.3g} W at most{idle}"),
+        ("with the meter's own error", f"{low} to {high}"),
+    ]
+    if found.net_j is not None:
+        rows.append(("above idle", format_quantity(found.net_j, "J")))
+    if profile.peak_memory_bytes is not None:
+        rows.append(("peak memory", format_quantity(profile.peak_memory_bytes, "B")))
+    rows.append(("alone on the device", found.exclusivity))
+    rows.append(("status", "; ".join([profile.status, *profile.reasons])))
+    return rows
 
 
 def _training_rows(training: Training) -> list[tuple[str, str]]:

@@ -150,7 +150,7 @@ def hypervolume_figure(run: Run) -> go.Figure:
 def spending_figure(run: Run) -> go.Figure:
     """Return where seconds and joules went, by phase of the search and by what became of the candidates."""
     ledger = run.ledger
-    names = [f"{row.name} ({row.num})" for row in ledger.rows]
+    names = [row.name if row.phase in ("idle", "overhead") else f"{row.name} ({row.num})" for row in ledger.rows]
     known = f" ({ledger.kind})" if ledger.kind not in (None, "measured") else ""
     titles = ["seconds of workers", f"joules{known}"]
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.06)

@@ -5,9 +5,11 @@ Facts are taken from the records and the experiment; nothing is looked up on the
 
 from collections.abc import Iterator
 
+from ecoNAS.analysis.certainty import doubts, order_note
 from ecoNAS.analysis.quantities import describe_deployment
 from ecoNAS.analysis.run import Run
 from ecoNAS.analysis.trials import Trial
+from ecoNAS.events import RunStarted
 from ecoNAS.joules import Joules
 
 Facts = list[tuple[str, str]]
@@ -38,7 +40,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     if trial is not None and trial.evaluation and trial.evaluation.training:
         yield "trained on", trial.evaluation.training.device
     energy = _energy(trial)
-    yield "joules", f"{config.energy.meter}" if energy is None else _joules(energy)
+    yield "joules", f"{config.energy.meter}" if energy is None else _joules(energy, run)
     if trial is not None and trial.evaluation:
         yield "networks run as", describe_deployment(config.deployment, trial.evaluation.problem.resolution)
     machine = [str(environment[name]) for name in ("cpu", "platform") if environment.get(name)]
@@ -60,6 +62,7 @@ def _notes(run: Run) -> Iterator[str]:
         yield f"All joules here are estimated: computed from counts and coefficients; no meter was read.{interval}"
     elif energy is not None and energy.kind == "simulated":
         yield "All joules here are simulated: they come from a made-up counter for tests."
+    yield from (note for note in [order_note(run), *doubts(run)] if note)
     test = run.split_sizes.get("test", 0)
     untouched = f"The {test} images of the test split were not read." if test else "There is no test split."
     yield (
@@ -78,13 +81,16 @@ def _energy(trial: Trial | None) -> Joules | None:
     return profile.energy if profile else None
 
 
-def _joules(energy: Joules) -> str:
+def _joules(energy: Joules, run: Run) -> str:
+    started = next((event for event in run.events if isinstance(event, RunStarted)), None)
+    meter = started.meter if started is not None else None
+    where = f"{meter.device_name} ({energy.device})" if meter is not None and meter.device_name else energy.device
     interval = f", 95 % interval {_factors(energy)} times the value" if energy.value_j else ""
-    return f"{energy.kind}, method {energy.method}, scope {energy.scope}, device {energy.device}{interval}"
+    return f"{energy.kind}, method {energy.method}, scope {energy.scope}, device {where}{interval}"
 
 
 def _factors(energy: Joules) -> str:
-    return f"{energy.low_j / energy.value_j:.2g} to {energy.high_j / energy.value_j:.2g}"
+    return f"{energy.low_j / energy.value_j:.3g} to {energy.high_j / energy.value_j:.3g}"
 
 
 def _data(run: Run) -> str:

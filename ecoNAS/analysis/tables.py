@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ecoNAS.analysis.bill import bill_of
-from ecoNAS.analysis.certainty import order_note
+from ecoNAS.analysis.certainty import doubts, order_note
 from ecoNAS.analysis.drawing import abbreviate, legend
 from ecoNAS.analysis.evaluation_view import evaluation_view
 from ecoNAS.analysis.quantities import format_score, title
@@ -54,9 +54,7 @@ def front_view(run: Run, names: Sequence[str] | None = None, width: int = 80) ->
     if width < WIDE:
         architectures = [trial.evaluation.candidate.architecture for trial in members if trial.evaluation]
         lines.append(Text(f"architecture: {legend(architectures)}", style="dim"))
-    note = order_note(run, names)
-    if note:
-        lines.append(Text(note))
+    lines += [Text(note) for note in [order_note(run, names), *doubts(run, names)] if note]
     lines += [Text(), Text(counts_line(run))]
     hypervolume = run.hypervolume()
     if hypervolume is not None and names is None:

@@ -37,8 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(_moves(ranking))
     for row in ranking.rows:
         if row.record.status != "ok":
-            said = "; ".join(row.record.reasons) or row.record.status
-            print(f"* trial {row.trial.number}: {row.record.status}: {said}")
+            print(f"* trial {row.trial.number}: {'; '.join([row.record.status, *row.record.reasons])}")
     if ranking.strangers:
         print(f"Not of this run, and left out: {', '.join(ranking.strangers)}.")
     print(f"Kept in {path}")

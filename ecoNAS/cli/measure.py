@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,8 +130,9 @@ def _pack(jobs: Sequence["Job"], folder: Path) -> int:
     from ecoNAS.measuring.bundle import write_bundle
 
     packed = write_bundle(jobs, folder, lambda line: print(line, file=sys.stderr))
+    networks = "network" if packed == 1 else "networks"
     print(
-        f"Packed {packed} networks into {folder}. There, with Python and onnxruntime or torch:\n"
+        f"Packed {packed} {networks} into {folder}. There, with Python and onnxruntime or torch:\n"
         f"  python {folder.name}/measure.py --out records.json\n"
         "Then, here: econas import RUN records.json"
     )
@@ -141,17 +143,26 @@ def _energy(arguments: argparse.Namespace) -> "EnergyConfig":
     from pydantic import ValidationError
 
     from ecoNAS.config import EnergyConfig
-    from ecoNAS.errors import EcoNASError
+    from ecoNAS.energy_settings import EnergySettings
+    from ecoNAS.errors import EcoNASError, unknown_name
     from ecoNAS.validation import in_one_line
 
     values: dict[str, Any] = {"meter": arguments.meter}
     for key, value in read_overrides(arguments.overrides).items():
         section, _, field = key.rpartition(".")
-        (values.setdefault(section, {}) if section else values)[field] = value
+        inner = values.setdefault(section, {}) if section else values
+        if not isinstance(inner, dict):
+            raise EcoNASError(f"--set {key}: {section} was given as '{inner}' before")
+        inner[field] = value
+    known = [field.name for field in fields(EnergySettings)]
+    protocol = values.get("protocol")
+    for name in protocol if isinstance(protocol, dict) else ():
+        if name not in known:
+            raise EcoNASError(f"--set protocol.{name}: {unknown_name('key', name, known)}")
     try:
         return EnergyConfig.model_validate(values)
     except ValidationError as error:
-        raise EcoNASError(f"--set: {in_one_line(error)}") from None
+        raise EcoNASError(f"--set: {in_one_line(error, EnergyConfig)}") from None
 
 
 def _device(asked: str) -> str:

@@ -11,14 +11,17 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Self
+from typing import Any, Final, Generic, Self
 
 import ray
-from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError
 
+from ecoNAS.errors import EcoNASError
 from ecoNAS.evaluation.workers import Finished, ResultT, TaskT
 
 logger = logging.getLogger(__name__)
+
+START_TIMEOUT_S: Final = 600.0
 
 
 class _Actor:
@@ -89,7 +92,7 @@ class RayWorkers(Generic[TaskT, ResultT]):
             places: Where tasks must run, if they cannot run anywhere.
         """
         self._run, self._cpus, self._gpus, self._tasks_per_worker = run, cpus, gpus, tasks_per_worker
-        self._places = places
+        self._places, self._is_up = places, False
         self.capacity = count
         self._owns_ray = not ray.is_initialized()
         if self._owns_ray:
@@ -151,13 +154,23 @@ class RayWorkers(Generic[TaskT, ResultT]):
         self.close()
 
     def _new_workers(self, count: int) -> list[_Worker]:
-        """Start actors; where places matter, wait until each says where it is (they start side by side)."""
+        """Start actors side by side; at the start, and where places matter, wait until each is up.
+
+        An actor that still imports torch while another one measures would be counted with it.
+        """
         new = ray.remote(_Actor).options(num_cpus=self._cpus, num_gpus=self._gpus, max_restarts=0)
         here = self._places.here if self._places else _nowhere
         actors: list[Any] = [new.remote(self._run, here) for _ in range(count)]
-        if self._places is None:
+        if self._places is None and self._is_up:
             return [_Worker(actor) for actor in actors]
-        places = ray.get([actor.place.remote() for actor in actors])
+        try:
+            places = ray.get([actor.place.remote() for actor in actors], timeout=START_TIMEOUT_S)
+        except GetTimeoutError:
+            raise EcoNASError(
+                f"{count} workers with {self._cpus} CPUs each did not start within {START_TIMEOUT_S:.0f} s, as if Ray "
+                "had not so many CPUs free; lower workers.count or workers.cpus_per_trial, or stop what else runs in it"
+            ) from None
+        self._is_up = True
         return [_Worker(actor, place) for actor, place in zip(actors, places, strict=True)]
 
     def _replace(self, worker: _Worker) -> None:

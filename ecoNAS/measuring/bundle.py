@@ -26,7 +26,7 @@ ENERGY: Final = """
     latency measure meter nvml onnx_runner profile rapl runner ticks windows
 """.split()  # noqa: SIM905  a line for each name would be no clearer
 LIGHT: Final = ("__init__", "errors", "measurement", "energy_settings", *(f"energy/{name}" for name in ENERGY))
-README: Final = """Joules per image of {count} networks, to be measured on this machine.
+README: Final = """Joules per image, to be measured on this machine: {count}.
 
     python measure.py --out records.json
 
@@ -119,4 +119,6 @@ def _write_rest(folder: Path, networks: Sequence[dict[str, Any]]) -> None:  # An
         shutil.copyfile(source / f"{name}.py", target)
     shutil.copyfile(script.__file__, folder / "measure.py")
     (folder / "networks.json").write_text(json.dumps(networks, indent=1), encoding="utf-8")
-    (folder / "README.md").write_text(README.format(count=len(networks)), encoding="utf-8")
+    (folder / "README.md").write_text(
+        README.format(count=f"{len(networks)} network{'s' if len(networks) != 1 else ''}"), encoding="utf-8"
+    )

@@ -136,14 +136,15 @@ def rank_elsewhere(run: Run, records: Sequence[EnergyProfile]) -> Elsewhere:
 
 
 def keep_records(run: Run, records: Sequence[EnergyProfile]) -> Path:
-    """Write the records of a device into the run folder, whole or not at all; return the file."""
+    """Write the records of a device into the run folder, beside those of other networks there; return the file."""
     assert records[0].energy is not None
     path = RunFolder(run.folder).elsewhere(records[0].energy.device)
     try:
         path.parent.mkdir(exist_ok=True)
     except OSError as error:
         raise RunFolderError(f"{path} cannot be written: {why_not_written(error)}") from None
-    text = json.dumps([record.model_dump(mode="json") for record in records], indent=1)
+    known = {record.key.digest: record for record in [*(read_records([path]) if path.exists() else []), *records]}
+    text = json.dumps([record.model_dump(mode="json") for record in known.values()], indent=1)
     write_atomically(path, text.encode())
     return path
 

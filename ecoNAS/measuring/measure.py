@@ -35,7 +35,12 @@ class Job:
     @property
     def name(self) -> str:
         """For people, in one line."""
-        return f"{self.subject.name} (batch {self.how.batch}, {self.how.runtime}, {self.how.dtype})"
+        how = self.how
+        words = [f"batch {how.batch}", how.runtime, how.dtype]
+        words += [f"{how.resolution} pixels"] if how.resolution else []
+        words += [f"{how.threads} threads"] if how.threads > 1 else []
+        words += [how.layout] if how.layout != "contiguous" else []
+        return f"{self.subject.name} ({', '.join(words)})"
 
 
 def plan_jobs(subjects: Sequence[Subject], sweep: Sweep) -> list[Job]:

@@ -101,7 +101,7 @@ def _measure_all(networks: Sequence[Json], session: _Session) -> int:
             print(f"measure: {name} was not measured: {error}", file=sys.stderr)
             code = 1
         _write(records, out)
-    print(f"{len(records)} records of {len(networks)} networks in {out}", file=sys.stderr)
+    print(f"{len(records)} of {len(networks)} were measured; their records are in {out}", file=sys.stderr)
     return code
 
 

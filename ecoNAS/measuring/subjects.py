@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import timm
 import torch
@@ -29,6 +29,9 @@ from ecoNAS.models.baseline import build_baseline
 from ecoNAS.models.network import build_network
 from ecoNAS.records import Costs, Workload
 from ecoNAS.validation import in_one_line
+
+# What networks raise on images that are too small for them, or not of their size.
+UNFIT: Final = (AssertionError, RuntimeError, TypeError, ValueError, ZeroDivisionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,10 @@ class TorchSubject:
             return count_network(self.network(how), self._problem(how))
         except UncountedOperatorError:
             return None
+        except UNFIT as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            size = " x ".join(map(str, self._problem(how).input_shape(1)[1:]))
+            raise EcoNASError(f"{self.name} cannot read images of {size}: {reason[:200]}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +225,9 @@ def _export(folder: Path) -> TorchSubject:
         problem = Problem.model_validate(metrics["problem"])
         profile = metrics.get("profile") or {}
         deployment = Deployment.model_validate(profile.get("key", {}).get("deployment", {}))
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise EcoNASError(f"{folder / 'metrics.json'} does not say what the network is for: {error}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = in_one_line(error) if isinstance(error, ValidationError) else str(error)
+        raise EcoNASError(f"{folder / 'metrics.json'} does not say what the network is for: {reason}") from None
     architecture = Architecture.load(folder / "architecture.json")
     return _of_architecture(folder.name, architecture, problem, _with_resolution(deployment, problem))
 

@@ -14,6 +14,7 @@ from ecoNAS.records import EnergyProfile
 
 DEPLOYMENT = {"runtime": "runtime", "dtype": "dtype", "batch": "batch", "threads": "threads", "layout": "layout"}
 SHAPE = "images"
+PLAIN = ("runtime", "dtype", "layout")  # whose values say what they are
 WIDE = 500  # more than any table needs
 
 
@@ -70,7 +71,8 @@ def _table(ordered: Sequence[EnergyProfile], columns: Sequence[str], below: Sequ
         table.add_column(headings[place], justify="right", no_wrap=True)
     for record, row, (best, worst) in zip(ordered, figures, ranks(ordered), strict=True):
         facts = _facts(record)
-        name = "\n".join([_name(record) + (" *" if record.status != "ok" else ""), *_words(facts, below)])
+        name = _name(record) + (" *" if record.status != "ok" else "")
+        name = "\n".join(filter(None, [name, ", ".join(_words(facts, below))]))
         rank = str(best) if best == worst else f"{best}-{worst}"
         table.add_row(rank, name, *(facts.get(key, "") for key in columns), *(row[place] for place in shown))
     return table
@@ -81,8 +83,8 @@ def _name(record: EnergyProfile) -> str:
 
 
 def _words(facts: dict[str, str], names: Sequence[str]) -> list[str]:
-    """Return facts for people, such as `batch 8`."""
-    return [f"{name} {facts[name]}" for name in names if name in facts]
+    """Return facts for people in a few words, such as `batch 8`, or `onnxruntime` where that says enough."""
+    return [facts[name] if name in PLAIN else f"{name} {facts[name]}" for name in names if name in facts]
 
 
 def _facts(record: EnergyProfile) -> dict[str, str]:
@@ -124,7 +126,7 @@ def _provenance(record: EnergyProfile, common: dict[str, str]) -> str:
         source = f"Measured by {meter.name}{scope} on {meter.device_name or meter.device}"
     else:
         source = f"Estimated for {record.key.device}; nothing was measured"
-    words = ", ".join(_words(common, list(common)))
+    words = ", ".join(f"{name} {value}" for name, value in common.items())
     return f"{source}. {words}." if words else f"{source}."
 
 
@@ -136,9 +138,16 @@ def _notes(records: Sequence[EnergyProfile], varying: Sequence[str]) -> list[str
             "Latency is per batch."
         )
         notes.append("Against other devices, and in watts, the wider interval `absolute_j` of --json holds.")
+    if any(record.energy and record.energy.kind == "estimated" for record in records):
+        notes.append("x/÷ is the 95 % interval of an estimate; ranks whose intervals overlap are ranges.")
+    common = [reason for reason in records[0].reasons if all(reason in record.reasons for record in records)]
+    if len(records) > 1:
+        notes += [f"Of all: {reason}." for reason in common]
     for record in records:
-        if record.status != "ok" or record.reasons:
-            name = ", ".join([_name(record), *_words(_facts(record), varying)])
-            said = "; ".join(record.reasons) or record.status
-            notes.append(f"* {name}: {record.status}: {said}" if record.status != "ok" else f"{name}: {said}")
+        said = [reason for reason in record.reasons if len(records) == 1 or reason not in common]
+        name = ", ".join([_name(record), *_words(_facts(record), varying)])
+        if record.status != "ok":
+            notes.append(f"* {name}: {'; '.join([record.status, *said])}")
+        elif said:
+            notes.append(f"{name}: {'; '.join(said)}")
     return list(dict.fromkeys(notes))

@@ -121,7 +121,8 @@ class Refinement:
         """Keep the new profile; one that was refused, or whose worker died, leaves the old one where it is."""
         found = finished.result
         if found is None or any(profile.energy is None for profile in found.profiles):
-            logger.warning("trial %d was not measured again: %s", wish.evaluation.trial, finished.error.strip()[-300:])
+            reason = finished.error.strip().rpartition("\n")[2][:300]
+            logger.error("trial %d was not measured again: %s", wish.evaluation.trial, reason)  # shown in a terminal
             return False
         evaluation = wish.evaluation.model_copy(update={"profile": found.profile, "profile_b1": found.profile_b1})
         self.folder.write_evaluation(evaluation)

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from ecoNAS.analysis.certainty import unsettled_order
+from ecoNAS.analysis.certainty import doubts, unsettled_order
 from ecoNAS.records import Score
 
 
@@ -26,3 +26,17 @@ def test_overlapping_neighbours_are_one_group_cheapest_first() -> None:
 
 def test_a_wide_interval_reaches_over_the_next_one() -> None:
     assert groups(trial(1, 0.0, 4.0), trial(2, 2.1, 2.2), trial(3, 3.0, 3.1), trial(4, 5.0, 5.1)) == [(1, 2, 3)]
+
+
+def test_what_profiles_say_against_themselves_is_said_once_for_each_kind_of_doubt() -> None:
+    def member(number: int, status: str, exclusivity: str) -> Any:
+        profile = SimpleNamespace(status=status, measurement=SimpleNamespace(exclusivity=exclusivity))
+        return SimpleNamespace(number=number, evaluation=SimpleNamespace(profiles=(profile,)))
+
+    members = [member(3, "ok", "exclusive"), member(5, "ci_unmet", "unverifiable"), member(8, "ci_unmet", "exclusive")]
+    run: Any = SimpleNamespace(front_trials=lambda names: members)
+
+    assert doubts(run) == [
+        "Measured as often as the protocol allows, and still with a wider interval than it aims at: trials 5, 8.",
+        "Whether the device was ours alone while joules were measured could not be verified: trial 5.",
+    ]

@@ -68,7 +68,7 @@ def test_the_page_is_well_formed_and_asks_nothing_of_the_network(html):
 def test_estimated_joules_are_called_so_at_every_place(html):
     page = Page(html)
     assert "All joules here are estimated" in page.text
-    assert "from 0.33 to 3 times the value" in page.text
+    assert "from 0.333 to 3 times the value" in page.text
     assert "energy per image (estimated) of the knee" in page.text
     data = data_of(html)
     assert data["front"]["axes"]["energy_per_image"]["layout"]["title"]["text"] == "energy per image (estimated)"
