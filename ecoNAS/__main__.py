@@ -2,7 +2,7 @@
 
 import sys
 
-from ecoNAS.cli import main
+from ecoNAS.cli import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

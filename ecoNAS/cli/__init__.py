@@ -8,6 +8,7 @@ import argparse
 import io
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -47,6 +48,13 @@ class _Version(argparse.Action):
 
         print(f"econas {__version__}")
         parser.exit()
+
+
+def command() -> int:
+    """Run one command as a program; what libraries tidy up after it cannot be interrupted, as nothing is lost then."""
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -75,15 +75,15 @@ def run(arguments: argparse.Namespace) -> int:
         with Progress(config.search.trials, _headline(setup, folder)) as progress:
             watcher = Watcher(progress.on_event, progress.on_stopping, progress.on_waiting)
             ended = run_search(setup, folder, resume=arguments.resume, watcher=watcher)
+        if ended.reason in ("nothing_passes", "failing"):
+            print(f"econas: the search ended early: {ended.detail}", file=sys.stderr)
+            return exit_codes.MISTAKE
+        if ended.reason in ("exhausted", "budget"):
+            print(f"The search ended early: {ended.detail}.", file=sys.stderr)
+        _show(folder, arguments.json)
     except KeyboardInterrupt:
         print(f"econas: interrupted; nothing that was finished is lost. Go on with: {resume}", file=sys.stderr)
         return exit_codes.INTERRUPTED
-    if ended.reason in ("nothing_passes", "failing"):
-        print(f"econas: the search ended early: {ended.detail}", file=sys.stderr)
-        return exit_codes.MISTAKE
-    if ended.reason == "exhausted":
-        print(f"The search ended early: {ended.detail}.", file=sys.stderr)
-    _show(folder, arguments.json)
     if ended.reason == "interrupted":
         print(f"econas: interrupted; nothing is lost. Go on with: {resume}", file=sys.stderr)
         return exit_codes.INTERRUPTED

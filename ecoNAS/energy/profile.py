@@ -248,9 +248,9 @@ class _Profile:
             self.reasons.append(f"the temperature still moved after {self.settings.settle_max_s:.0f} s")
             found.append("thermal_unsettled")
         if level.half_width > self.target * level.value:
-            blocks = "1 block" if self.num_blocks == 1 else f"{self.num_blocks} blocks"
+            num_blocks = "1 block" if self.num_blocks == 1 else f"{self.num_blocks} blocks"
             self.reasons.append(
-                f"half of the 95 % interval is {level.half_width / level.value:.1%} after {blocks}, "
+                f"half of the 95 % interval is {level.half_width / level.value:.1%} after {num_blocks}, "
                 f"above the target of {self.target:.1%}"
             )
             found.append("ci_unmet")
