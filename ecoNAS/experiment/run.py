@@ -11,9 +11,6 @@ import torch
 from sqlalchemy.exc import SQLAlchemyError
 
 from ecoNAS.analysis.ledger import Ledger, read_ledger
-from ecoNAS.analysis.report import write_report
-from ecoNAS.analysis.run import load_run
-from ecoNAS.analysis.tables import write_front_csv
 from ecoNAS.architecture import Architecture, Candidate
 from ecoNAS.config import BudgetConfig
 from ecoNAS.costs.screen import GateTally
@@ -33,6 +30,7 @@ from ecoNAS.events import BaselineProfiled, Event, RunEnded, RunStarted, profili
 from ecoNAS.experiment.interrupt import Interrupt
 from ecoNAS.experiment.lane_notice import LaneNotice
 from ecoNAS.experiment.metering import Prices, RunMeter
+from ecoNAS.experiment.outputs import Reporter, write_outputs
 from ecoNAS.experiment.resume import check_meter, check_unchanged, write_config
 from ecoNAS.experiment.setup import Setup
 from ecoNAS.export.formats import DataCard
@@ -107,18 +105,6 @@ def run_search(setup: Setup, folder: RunFolder, *, resume: bool, watcher: Watche
         return ended
 
 
-def write_outputs(folder: RunFolder) -> None:
-    """Write front.csv and report.html from what is there so far, and drop weights that are not to be kept."""
-    run = load_run(folder.path)
-    write_front_csv(run)
-    write_report(run)
-    if run.config.keep_weights == "front":
-        kept = {trial.digest for trial in run.front_trials()}
-        for path in (folder.path / "weights").glob("*.safetensors"):
-            if path.stem not in kept:
-                path.unlink()
-
-
 def evaluate_architecture(setup: Setup, architecture: Architecture) -> Evaluation:
     """Evaluate one architecture in this process, without a search and without a run folder."""
     candidate = Candidate(architecture=architecture, deployment=setup.config.deployment)
@@ -128,37 +114,19 @@ def evaluate_architecture(setup: Setup, architecture: Architecture) -> Evaluatio
 
 def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interrupt, *, resume: bool) -> RunEnded:
     config, memory = setup.config, Memory()
-    known = sum(1 for event in folder.events if event.type == "trial_ended")
     before = read_ledger(tuple(folder.events))
-    context = SamplerContext(
-        setup.space, config.search.seed, config.search.trials, known, lambda candidate: setup.screen(candidate).passes
-    )
-    sampler = CandidateSampler(setup.space, SAMPLERS[config.search.sampler](context), memory.__contains__)
-    names, directions = setup.objectives.names, setup.objectives.directions
-    study = open_study(config.search.storage or folder.study, names, directions, sampler)
-    started = RunStarted(
-        resumed=resume,
-        trials=config.search.trials,
-        sampler=config.search.sampler,
-        energy=config.energy.meter,
-        meter=setup.reference,
-    )
-    folder.events.append(started)
-    watcher.on_event(started)
-    if setup.baseline is not None and folder.baseline() is None:
-        folder.write_baseline(setup.baseline)
-        model = setup.baseline.workload.model if setup.baseline.workload else ""
-        folder.events.append(BaselineProfiled(model=model, phase=profiling(setup.baseline)))
+    study = _open_study(setup, folder, memory)
+    _say_started(setup, folder, watcher, resume=resume)
     with (
         _run_meter(setup, folder, watcher) as meter,
         _workers(setup, interrupt) as workers,
         _lane_notice(setup, folder, watcher).watching(),
     ):
-        reporter = _Reporter(folder, config.report.every_s)
+        reporter = Reporter(folder, config.report.every_s)
 
         def tick() -> None:
             meter.flush()
-            reporter()
+            reporter.tick()
 
         def on_event(event: Event) -> None:
             meter.note(event)
@@ -176,8 +144,8 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
                 screen=setup.screen,
                 make_task=lambda number, candidate, found: setup.task(number, candidate, found.costs, folder.path),
                 values=setup.objectives.values,
-                names=names,
-                directions=directions,
+                names=setup.objectives.names,
+                directions=setup.objectives.directions,
                 bounds={item.name: item.bound for item in setup.constraints},
                 trials=config.search.trials,
                 budget=budget,
@@ -196,6 +164,35 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
 
             _refine(setup, folder, workers, watcher, is_over=is_over, on_tick=tick)
         return ended
+
+
+def _open_study(setup: Setup, folder: RunFolder, memory: Memory) -> optuna.Study:
+    search = setup.config.search
+    known = sum(1 for event in folder.events if event.type == "trial_ended")
+    context = SamplerContext(
+        setup.space, search.seed, search.trials, known, lambda candidate: setup.screen(candidate).passes
+    )
+    sampler = CandidateSampler(setup.space, SAMPLERS[search.sampler](context), memory.__contains__)
+    objectives = setup.objectives
+    return open_study(search.storage or folder.study, objectives.names, objectives.directions, sampler)
+
+
+def _say_started(setup: Setup, folder: RunFolder, watcher: Watcher, *, resume: bool) -> None:
+    """Write that the search begins, and what was measured before it could."""
+    search = setup.config.search
+    started = RunStarted(
+        resumed=resume,
+        trials=search.trials,
+        sampler=search.sampler,
+        energy=setup.config.energy.meter,
+        meter=setup.reference,
+    )
+    folder.events.append(started)
+    watcher.on_event(started)
+    if setup.baseline is not None and folder.baseline() is None:
+        folder.write_baseline(setup.baseline)
+        model = setup.baseline.workload.model if setup.baseline.workload else ""
+        folder.events.append(BaselineProfiled(model=model, phase=profiling(setup.baseline)))
 
 
 def next_stage(task: EvaluationTask, evaluation: Evaluation) -> EvaluationTask | None:
@@ -285,16 +282,3 @@ def _refine(
 def _data_card(data: DataSet) -> DataCard:
     scale = data.normalisation
     return DataCard(name=data.name, class_names=data.class_names, mean=scale.mean, std=scale.std)
-
-
-class _Reporter:
-    """Rewrites the outputs every so many seconds, when it is called."""
-
-    def __init__(self, folder: RunFolder, every_s: float) -> None:
-        self._folder, self._every_s = folder, every_s
-        self._next_s = time.monotonic() + every_s
-
-    def __call__(self) -> None:
-        if time.monotonic() >= self._next_s:
-            write_outputs(self._folder)
-            self._next_s = time.monotonic() + self._every_s

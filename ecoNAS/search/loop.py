@@ -21,16 +21,14 @@ from ecoNAS.search.memory import Seen
 from ecoNAS.search.parts import Parts
 from ecoNAS.search.scale import NUM_FIRST, fix_scale
 from ecoNAS.search.storage import is_whole, orphans, tell
+from ecoNAS.search.streaks import MAX_IN_A_ROW, Hopeless, Streak
 
 logger = logging.getLogger(__name__)
 
-MAX_REFUSED_IN_A_ROW = 1000
-MAX_DUPLICATES_IN_A_ROW = 10
-MAX_FAILED_IN_A_ROW = 5
 MAX_ATTEMPTS = 2
 POLL_S = 0.5
 
-StopReason = Literal["trials", "budget", "exhausted", "interrupted", "nothing_passes", "failing"]
+StopReason = Literal["trials", "budget", "interrupted"] | Hopeless
 
 
 @dataclass(slots=True)
@@ -51,7 +49,7 @@ class SearchLoop:
     is_abandoning: bool = False
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     _running: dict[int, _Running] = field(default_factory=dict)
-    _in_a_row: Counter[Outcome] = field(default_factory=Counter)
+    _streak: Streak = field(default_factory=Streak)
     _evaluated: list[tuple[float, ...]] = field(default_factory=list)
     _has_scale: bool = False
     _full: str = ""
@@ -104,7 +102,7 @@ class SearchLoop:
                     self._end_evaluated(trial, evaluation)
                 else:
                     self._consider(trial, candidate)
-        self._in_a_row.clear()  # what ended an earlier session may have been mended since
+        self._streak = Streak()  # what ended an earlier session may have been mended since
 
     def run(self) -> RunEnded:
         """Search until the trials asked for are evaluated, or nothing more can be had; return why it ended.
@@ -141,14 +139,8 @@ class SearchLoop:
             return "trials"
         if self.is_stopping:
             return "interrupted"
-        if self._in_a_row[Outcome.REFUSED] >= MAX_REFUSED_IN_A_ROW:
-            return "nothing_passes"
-        if self._in_a_row[Outcome.DUPLICATE] >= MAX_DUPLICATES_IN_A_ROW:
-            return "exhausted"
-        if self._in_a_row[Outcome.FAILED] >= MAX_FAILED_IN_A_ROW:
-            return "failing"
         self._full = self.why_full()
-        return "budget" if self._full else None
+        return self._streak.why_hopeless() or ("budget" if self._full else None)
 
     def _detail(self, reason: StopReason) -> str:
         if reason == "nothing_passes":
@@ -156,9 +148,11 @@ class SearchLoop:
         if reason == "budget":
             return self._full
         if reason == "exhausted":
-            return f"the last {MAX_DUPLICATES_IN_A_ROW} proposals were all known; the space may hold nothing new"
+            return (
+                f"the last {MAX_IN_A_ROW[Outcome.DUPLICATE]} proposals were all known; the space may hold nothing new"
+            )
         if reason == "failing":
-            return f"{MAX_FAILED_IN_A_ROW} candidates in a row failed; see {self.parts.folder.path / 'logs'}"
+            return f"{MAX_IN_A_ROW[Outcome.FAILED]} candidates in a row failed; see {self.parts.folder.path / 'logs'}"
         return ""
 
     def _propose(self) -> None:
@@ -241,8 +235,7 @@ class SearchLoop:
     def _note(self, event: TrialEnded, evaluation: Evaluation | None) -> None:
         """Count an ended trial, and remember its candidate if it is the first of its digest."""
         self.outcomes[event.outcome] += 1
-        row = self._in_a_row[event.outcome]
-        self._in_a_row = Counter({event.outcome: row + 1})
+        self._streak.note(event.outcome)
         if event.outcome in (Outcome.DUPLICATE, Outcome.FAILED):
             if event.outcome is Outcome.FAILED:
                 self.parts.memory.note(event.digest, Seen(event.trial, event.outcome))

@@ -9,6 +9,7 @@ from search_bench import Bench, FakeTask, fake_evaluation
 
 from ecoNAS.events import Event, ScaleFixed, TrialEnded, TrialProposed
 from ecoNAS.records import Evaluation, Outcome
+from ecoNAS.search.streaks import MAX_IN_A_ROW
 
 
 def ended(bench: Bench) -> list[TrialEnded]:
@@ -118,7 +119,7 @@ def test_a_space_that_is_used_up_ends_the_search_with_everything_evaluated_once(
 def test_a_gate_that_nothing_passes_ends_the_search_and_names_the_tightest_bound(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ecoNAS.search.loop.MAX_REFUSED_IN_A_ROW", 30)
+    monkeypatch.setitem(MAX_IN_A_ROW, Outcome.REFUSED, 30)
     bench.bounds = ("params <= 10",)
     end = bench.loop().run()
     assert end.reason == "nothing_passes"

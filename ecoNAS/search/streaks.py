@@ -1,0 +1,33 @@
+"""Outcomes in a row that say that a search leads nowhere: everything refused, everything known, everything failing."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ecoNAS.records import Outcome
+
+MAX_IN_A_ROW: Final = {Outcome.REFUSED: 1000, Outcome.DUPLICATE: 10, Outcome.FAILED: 5}
+Hopeless = Literal["nothing_passes", "exhausted", "failing"]
+_REASONS: Final[dict[Outcome, Hopeless]] = {
+    Outcome.REFUSED: "nothing_passes",
+    Outcome.DUPLICATE: "exhausted",
+    Outcome.FAILED: "failing",
+}
+
+
+@dataclass(slots=True)
+class Streak:
+    """The latest outcome, and how often it came in a row."""
+
+    outcome: Outcome | None = None
+    length: int = 0
+
+    def note(self, outcome: Outcome) -> None:
+        """Count one more."""
+        self.length = self.length + 1 if outcome is self.outcome else 1
+        self.outcome = outcome
+
+    def why_hopeless(self) -> Hopeless | None:
+        """Return why the search should end; None where it should go on."""
+        if self.outcome is None or self.length < MAX_IN_A_ROW.get(self.outcome, self.length + 1):
+            return None
+        return _REASONS[self.outcome]
