@@ -159,6 +159,12 @@ def _num_workers(config: ExperimentConfig) -> int:
 
 def _check_training_energy(setup: Setup) -> None:
     """Raise ConfigError if the joules of trainings are asked for and cannot be told."""
+    if setup.config.search.budget.energy is not None and setup.reference is None and not setup.is_priced:
+        raise setup.config.error(
+            ("search", "budget", "energy"),
+            "joules of trainings on a GPU are not estimated, so that their budget cannot be kept; set energy.meter to "
+            "'auto', or give search.budget.time",
+        )
     priced = [name for name in setup.config.objectives if name in ("training_energy", "lifetime_energy")]
     if not priced:
         return

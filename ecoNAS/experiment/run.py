@@ -12,7 +12,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ecoNAS.analysis.ledger import Ledger, read_ledger
 from ecoNAS.architecture import Architecture, Candidate
-from ecoNAS.config import BudgetConfig
 from ecoNAS.costs.screen import GateTally
 from ecoNAS.data.datasets import DataSet
 from ecoNAS.energy.lane import Lane
@@ -113,7 +112,7 @@ def evaluate_architecture(setup: Setup, architecture: Architecture) -> Evaluatio
 
 
 def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interrupt, *, resume: bool) -> RunEnded:
-    config, memory = setup.config, Memory()
+    config, memory, began_s = setup.config, Memory(), time.monotonic()
     before = read_ledger(tuple(folder.events))
     study = _open_study(setup, folder, memory)
     _say_started(setup, folder, watcher, resume=resume)
@@ -132,7 +131,7 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
             meter.note(event)
             watcher.on_event(event)
 
-        budget = _budget(config.search.budget, before, meter)
+        budget = _budget(setup, before, meter, began_s)
         loop = SearchLoop(
             Parts(
                 space=setup.space,
@@ -246,14 +245,15 @@ def _lane_notice(setup: Setup, folder: RunFolder, watcher: Watcher) -> LaneNotic
     return LaneNotice(Lane(device), owner_of(folder.path), watcher.on_waiting)
 
 
-def _budget(limits: BudgetConfig, before: Ledger, meter: RunMeter | Prices) -> Budget:
+def _budget(setup: Setup, before: Ledger, meter: RunMeter | Prices, began_s: float) -> Budget:
     """Return what the search may take, with what earlier sessions took already."""
-    began_s = time.monotonic()
+    limits = setup.config.search.budget
     return Budget(
         limits.energy,
         limits.time,
         lambda: (before.search_energy_j or 0.0) + meter.counted_j,
         lambda: before.wall_s + time.monotonic() - began_s,
+        setup.training_price_j if setup.is_priced else None,
     )
 
 

@@ -14,7 +14,7 @@ from ecoNAS.costs.constraints import Constraint
 from ecoNAS.costs.counts import baseline_costs
 from ecoNAS.costs.screen import Screening, screen
 from ecoNAS.data.datasets import DataSet
-from ecoNAS.energy.estimate import EnergyEstimator, estimate_energy_per_image
+from ecoNAS.energy.estimate import EnergyEstimator, estimate_energy_per_image, estimate_training
 from ecoNAS.evaluation.objectives import BATCH_1, Objectives
 from ecoNAS.evaluation.task import EvaluationTask, ReadyModelTask
 from ecoNAS.measurement import MeterInfo
@@ -68,6 +68,25 @@ class Setup:
             )
         }
         return screen(costs, self.constraints, known)
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether the joules of a training are known before it, since they are estimated."""
+        return self.estimator is not None and self.device == "cpu"
+
+    def training_price_j(self, costs: Costs) -> float:
+        """Return the estimated joules of training a network of such costs, where that is known."""
+        assert self.estimator is not None
+        recipe = self.config.training
+        in_whole_batches = len(self.data.train) // recipe.batch_size * recipe.batch_size
+        energy = estimate_training(
+            self.estimator,
+            costs,
+            batch=recipe.batch_size,
+            images_trained=in_whole_batches * recipe.epochs,
+            images_validated=len(self.data.validation) * recipe.epochs,
+        )
+        return energy.value_j
 
     def task(self, number: int, candidate: Candidate, costs: Costs, folder: Path | None) -> EvaluationTask:
         """Return what a worker is told about one candidate."""

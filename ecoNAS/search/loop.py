@@ -16,7 +16,7 @@ from ecoNAS.costs.screen import Screening
 from ecoNAS.errors import MeasurementError
 from ecoNAS.evaluation.workers import Finished
 from ecoNAS.events import Event, RunEnded, TrialEnded, TrialProposed, TrialStarted, WorkerLost, phases_of
-from ecoNAS.records import Evaluation, Outcome
+from ecoNAS.records import Costs, Evaluation, Outcome
 from ecoNAS.search.memory import Seen
 from ecoNAS.search.parts import Parts
 from ecoNAS.search.scale import NUM_FIRST, fix_scale
@@ -72,10 +72,10 @@ class SearchLoop:
         """Give up the candidates under way as well; `run` raises KeyboardInterrupt soon."""
         self.is_abandoning = True
 
-    def why_full(self) -> str:
+    def why_full(self, costs: Costs | None = None) -> str:
         """Return why the budget leaves no room for one more candidate; empty where it does."""
         try:
-            return self.parts.budget.why_full(len(self._running))
+            return self.parts.budget.why_full(costs)
         except MeasurementError as error:
             return f"the joules cannot be counted any more, so that their budget cannot be kept: {error}"
 
@@ -139,7 +139,7 @@ class SearchLoop:
             return "trials"
         if self.is_stopping:
             return "interrupted"
-        self._full = self.why_full()
+        self._full = self._full or self.why_full()
         return self._streak.why_hopeless() or ("budget" if self._full else None)
 
     def _detail(self, reason: StopReason) -> str:
@@ -176,7 +176,11 @@ class SearchLoop:
         if not screening.passes:
             self._end(trial, _ended(trial, digest, Outcome.REFUSED, screening.reason, screening.violations))
             return
+        self._full = self.why_full(screening.costs)
+        if self._full:  # left as it is: a session with a larger budget takes it up
+            return
         parts.memory.note(digest, Seen(trial.number))
+        parts.budget.promise(trial.number, screening.costs)
         task = parts.make_task(trial.number, candidate, screening)
         self._running[trial.number] = _Running(trial, candidate, screening, task)
         self._submit(trial.number)
@@ -228,7 +232,6 @@ class SearchLoop:
     def _end(self, trial: Trial, event: TrialEnded, evaluation: Evaluation | None = None) -> None:
         """Write that a trial ended, remember it, and tell the study."""
         self._log(event)
-        self.parts.budget.note(event)
         self._note(event, evaluation)
         self._tell(trial, event)
 
@@ -270,6 +273,7 @@ class SearchLoop:
 
     def _log(self, event: Event) -> None:
         self.parts.folder.events.append(event)
+        self.parts.budget.note(event)
         self.parts.on_event(event)
 
 
