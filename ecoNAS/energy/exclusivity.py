@@ -149,7 +149,7 @@ class CpuWatch:
     def _is_of_container(self) -> bool:
         """Whether something was mounted over /proc/stat, as lxcfs does in containers."""
         try:
-            lines = (self._proc / "mounts").read_text().splitlines()
+            lines = (self._proc / "mounts").read_text(errors="replace").splitlines()
         except OSError:
             return False
         return any(line.split()[1:2] == ["/proc/stat"] for line in lines)
@@ -259,7 +259,7 @@ def watch_for(meter: EnergyMeter, root: Path, driver_pid: int | None, share: flo
 def _read_process(path: Path) -> _Process | None:
     """Return what /proc/<pid>/stat says; None for a process that has gone (fields by number in proc(5))."""
     try:
-        text = (path / "stat").read_text()
+        text = (path / "stat").read_text(errors="replace")  # a name is cut after 15 bytes, maybe within a letter
     except OSError:
         return None
     name, _, rest = text.rpartition(")")  # a name may hold spaces and brackets

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from ecoNAS.energy.calibration import calibrate
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
@@ -25,7 +26,11 @@ from ecoNAS.energy.meter import EnergyMeter
 from ecoNAS.energy.profile import profile_energy
 from ecoNAS.energy.runner import Runner
 from ecoNAS.energy_settings import EnergySettings
-from ecoNAS.measurement import Idle, Latency, Measurement
+from ecoNAS.errors import MeterError
+from ecoNAS.measurement import Idle, Latency, Measurement, MeterInfo
+
+# While nothing is measured: joules are added up from power that must be seen often, or a register may wrap unseen.
+READ_EVERY_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +95,25 @@ def measure(make_runner: Callable[[], Runner], place: Place, seed: int = 0) -> M
 
     Raises:
         MeasurementError: if no number can be trusted, with what was counted as a lower bound.
-        MeterError: if the meter or the lane cannot be had.
+        MeterError: if the meter or the lane cannot be had, or the meter counts another GPU than the one that computes.
     """
     meter, settings, clock = place.meter, place.settings, place.clock
+    if counts_another_gpu(meter.info, place.computes_on):
+        raise MeterError(
+            f"meter '{meter.info.name}' counts {meter.info.device}, and the network runs on {place.computes_on}; leave "
+            "energy.device out, or choose the GPU with CUDA_VISIBLE_DEVICES"
+        )
+
+    def read() -> None:
+        meter.read()
+
     lane = Lane(f"{meter.info.device}+{place.computes_on}", clock=clock, owner=place.owner)
     with lane.measuring(place.on_wait), meter:
         started, before = datetime.now(UTC), meter.read()
         period_s = calibrate(meter, settings, clock).period_s
         memory = _Memory(place.gpu_peak_bytes)
-        runner = make_runner()
+        with clock.every(READ_EVERY_S, read):
+            runner = make_runner()
         idle = _idle(place, period_s)
         measurement = profile_energy(
             runner,
@@ -117,7 +132,8 @@ def measure(make_runner: Callable[[], Runner], place: Place, seed: int = 0) -> M
             runner.run()
             runner.synchronise()
 
-        latency = measure_latency(once, runner.batch, clock)
+        with clock.every(READ_EVERY_S, read):
+            latency = measure_latency(once, runner.batch, clock)
         return Measured(
             runner=runner.name,
             measurement=measurement,
@@ -127,6 +143,14 @@ def measure(make_runner: Callable[[], Runner], place: Place, seed: int = 0) -> M
             started=started,
             ended=datetime.now(UTC),
         )
+
+
+def counts_another_gpu(meter: MeterInfo, computes_on: str) -> bool:
+    """Return whether a meter counts a GPU, and not the one among the devices that compute, joined by `+`."""
+    counted, computing = (
+        {part for part in devices.split("+") if part.startswith("GPU-")} for devices in (meter.device, computes_on)
+    )
+    return bool(counted and computing) and not counted & computing
 
 
 def _idle(place: Place, period_s: float) -> Idle:

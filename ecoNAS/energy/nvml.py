@@ -45,6 +45,8 @@ class NvmlMeter:
             self._refuse_mig(handle)
             self._uuid = str(self._nvml.nvmlDeviceGetUUID(handle))
             self._has_counter = self._supports(lambda: self._nvml.nvmlDeviceGetTotalEnergyConsumption(handle))
+            if not self._has_counter and not self._supports(lambda: self._power_w(handle)):
+                raise MeterError(f"GPU {self._uuid} has neither an energy counter nor a power sensor")
             self.info = MeterInfo(
                 name="nvml",
                 kind="measured",
@@ -124,13 +126,14 @@ class NvmlMeter:
     def _counter_j(self) -> float:
         return float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) * MILLI
 
-    def _power_w(self) -> float:
+    def _power_w(self, handle: Any = None) -> float:  # Any: a pointer of NVML
         """Return the instantaneous power; where a driver has only the average of a second, that."""
+        handle = handle or self._handle
         with suppress(self._nvml.NVMLError):  # old drivers do not know the call, and a lost card fails the next one too
-            (value,) = self._nvml.nvmlDeviceGetFieldValues(self._handle, [POWER_INSTANT])
+            (value,) = self._nvml.nvmlDeviceGetFieldValues(handle, [POWER_INSTANT])
             if value.nvmlReturn == self._nvml.NVML_SUCCESS:
                 return float(value.value.uiVal) * MILLI
-        return float(self._nvml.nvmlDeviceGetPowerUsage(self._handle)) * MILLI
+        return float(self._nvml.nvmlDeviceGetPowerUsage(handle)) * MILLI
 
     def _throttled_s(self) -> float | None:
         """Return seconds of slow-down by heat and hardware since the driver was loaded."""
@@ -181,7 +184,7 @@ class NvmlMeter:
         except self._nvml.NVMLError_NotSupported:
             return False
         except self._nvml.NVMLError as error:
-            raise MeterError(f"the GPU's energy counter does not answer: {error}; see `nvidia-smi`") from None
+            raise MeterError(f"the GPU's energy counter or power sensor does not answer: {error}; see `nvidia-smi`") from None
         return True
 
     def _refuse_mig(self, handle: Any) -> None:
@@ -237,11 +240,19 @@ def _stop(nvml: Any) -> None:  # Any: pynvml has no types
 
 def _find(nvml: Any, device: str | None) -> Any:  # Any: a pointer of NVML
     """Return the handle of a GPU by UUID or PCI bus id, or of the only one."""
-    handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-    uuids = [str(nvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+    handles, uuids, count = [], [], nvml.nvmlDeviceGetCount()
+    for index in range(count):
+        try:
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            uuids.append(str(nvml.nvmlDeviceGetUUID(handle)))
+        except nvml.NVMLError:  # one that is lost, or not for this user, does not keep the others from being measured
+            if count == 1:
+                raise
+            continue
+        handles.append(handle)
     listed = ", ".join(uuids) or "none"
     if device is None:
-        if len(handles) == 1:
+        if count == 1:
             return handles[0]
         raise MeterError(f"energy: {{device: UUID}} must name one of the GPUs: {listed}")
     if device in uuids:

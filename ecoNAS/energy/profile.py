@@ -101,6 +101,7 @@ class _Profile:
     num_blocks: int = 0
     is_settled: bool = True
     before: DeviceState = field(default_factory=DeviceState)
+    after: DeviceState = field(default_factory=DeviceState)
     bench: Bench | None = None
 
     def warm_up(self) -> None:
@@ -133,6 +134,7 @@ class _Profile:
         self.before = self.meter.state()
         while True:
             self._run_block()
+            self.after = self.meter.state()
             level = self._estimate()
             if level.half_width <= self.target * level.value:
                 return
@@ -143,7 +145,7 @@ class _Profile:
     def result(self, idle: Idle | None, idle_after: Idle | None) -> Measurement:
         """Return what came out; raises MeasurementError if the power cannot be true."""
         settings, counted, level = self.settings, self._counting(), self._estimate()
-        after = self.meter.state()
+        after = self.after
         mean_power_w = fmean(window.power_w for window in counted)
         idles = [found.power_w for found in (idle, idle_after) if found is not None]
         self._check_power(mean_power_w, idles, after)

@@ -208,16 +208,26 @@ class RaplMeter:
         return max((value / 1000 for value in found if value is not None), default=None)
 
     def _throttled_s(self) -> float | None:
-        """Return the longest of the packages' seconds of thermal throttling; None where they are not counted."""
-        files = (self._root / "sys/devices/system/cpu").glob(
+        """Return the packages' seconds of thermal throttling, added up; None where they are not counted."""
+        found: dict[str, float] = {}  # by package, each of whose CPUs shows the same
+        for path in (self._root / "sys/devices/system/cpu").glob(
             "cpu[0-9]*/thermal_throttle/package_throttle_total_time_ms"
-        )
-        return max((value / 1000 for path in files if (value := self._number(path)) is not None), default=None)
+        ):
+            if (value := self._number(path)) is not None:
+                package = self._text(path.parents[1] / "topology/physical_package_id")
+                found[package] = max(found.get(package, 0.0), value / 1000)
+        return sum(found.values()) if found else None
 
     def _power_limit_w(self) -> float | None:
-        files = (domain.path / "constraint_0_power_limit_uw" for domain in self._domains if domain.name != "dram")
-        limits = [self._number(path) for path in files]
-        return sum(limit * MICRO for limit in limits if limit is not None) if None not in limits else None
+        """Return the limits of all domains, added up; None where one of them has none.
+
+        For seconds to minutes a package may take its short-term limit, which lies above the long-term one.
+        """
+        limits = []
+        for domain in self._domains:
+            found = [self._number(domain.path / f"constraint_{number}_power_limit_uw") for number in (0, 1)]
+            limits.append(max((limit for limit in found if limit is not None), default=0.0))
+        return sum(limits) * MICRO if all(limit > 0 for limit in limits) else None
 
     def _clock_mhz(self) -> float | None:
         files = (self._root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq")

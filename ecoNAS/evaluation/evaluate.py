@@ -15,6 +15,7 @@ from ecoNAS.costs.screen import Screening, screen
 from ecoNAS.data.datasets import DataSet, load_data
 from ecoNAS.energy.estimate import estimate_training
 from ecoNAS.energy.lane import Lane
+from ecoNAS.energy.measure import counts_another_gpu
 from ecoNAS.energy.rapl import host_identity
 from ecoNAS.energy.select import is_estimated, select_estimator, select_meter
 from ecoNAS.errors import DataError
@@ -146,7 +147,9 @@ def _may_meter_training(task: NetworkTask) -> bool:
     """Whether the joules of this training can be told: measured, on the reference device, with nobody beside it."""
     if is_estimated(task.energy) or not task.trains_alone or task.reference is None:
         return False
-    return select_meter(task.energy, gpu_uuid(task.device)).info.device == task.reference.device
+    info = select_meter(task.energy, gpu_uuid(task.device)).info
+    computes_on = compute_device(task.device, task.energy.root)
+    return info.device == task.reference.device and not counts_another_gpu(info, computes_on)
 
 
 def _training_meter(task: NetworkTask) -> TrainingMeter:

@@ -44,7 +44,7 @@ def measure_runner(
         MeasurementError: if no number can be trusted, with what was counted as a lower bound.
         MeterError: if the meter or the lane cannot be had.
     """
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() and "GPU-" in place.computes_on:
         place = replace(place, gpu_peak_bytes=_gpu_peak_bytes)
     found = measure(make_runner, place, seed)
     meter, measurement = place.meter.info, found.measurement

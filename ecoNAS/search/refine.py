@@ -124,7 +124,10 @@ class Refinement:
             reason = finished.error.strip().rpartition("\n")[2][:300]
             logger.error("trial %d was not measured again: %s", wish.evaluation.trial, reason)  # shown in a terminal
             return False
-        evaluation = wish.evaluation.model_copy(update={"profile": found.profile, "profile_b1": found.profile_b1})
+        violations = {**wish.evaluation.violations, **found.violations}  # of bounds on what was measured again
+        evaluation = wish.evaluation.model_copy(
+            update={"profile": found.profile, "profile_b1": found.profile_b1, "violations": violations}
+        )
         self.folder.write_evaluation(evaluation)
         for profile in found.profiles:
             event = ProfileRefined(

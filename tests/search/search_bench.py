@@ -13,6 +13,7 @@ from ecoNAS.evaluation.objectives import OBJECTIVES, Objectives
 from ecoNAS.evaluation.workers import InProcessWorkers
 from ecoNAS.records import Costs, Evaluation, Outcome, Score, Training, TrainingKey, now
 from ecoNAS.run_folder import RunFolder
+from ecoNAS.search.budget import Budget
 from ecoNAS.search.loop import SearchLoop
 from ecoNAS.search.memory import Memory
 from ecoNAS.search.parts import Parts
@@ -80,6 +81,7 @@ class Bench:
     trials: int = 12
     bounds: tuple[str, ...] = ()
     run: Callable[[FakeTask], Evaluation] = fake_evaluation
+    budget: Budget = field(default_factory=Budget)
     evaluated: list[str] = field(default_factory=list)
 
     def loop(self) -> SearchLoop:
@@ -109,6 +111,7 @@ class Bench:
                 directions=objectives.directions,
                 bounds={item.name: item.bound for item in constraints},
                 trials=self.trials,
+                budget=self.budget,
             )
         )
 

@@ -9,6 +9,7 @@ from search_bench import Bench, FakeTask, fake_evaluation
 
 from ecoNAS.events import Event, ScaleFixed, TrialEnded, TrialProposed
 from ecoNAS.records import Evaluation, Outcome
+from ecoNAS.search.budget import Budget
 from ecoNAS.search.streaks import MAX_IN_A_ROW
 
 
@@ -125,6 +126,23 @@ def test_a_gate_that_nothing_passes_ends_the_search_and_names_the_tightest_bound
     assert end.reason == "nothing_passes"
     assert "tightest bound is 'params <= 10'" in end.detail
     assert not bench.evaluated
+
+
+def test_a_budget_in_joules_is_kept_and_a_larger_one_takes_up_the_candidate_that_did_not_fit(bench: Bench) -> None:
+    def spent_j() -> float:  # as many joules as parameters
+        return float(sum(evaluation.costs.params for evaluation in bench.folder.evaluations().values()))
+
+    for budget_j in (2_000.0, 4_000.0):
+        before = spent_j()
+        bench.budget = Budget(budget_j, spent_j=spent_j, price_j=lambda costs: float(costs.params))
+        end = bench.loop().run()
+        assert end.reason == "budget"
+        assert f"of {budget_j:g} J are spent" in end.detail
+        assert before < spent_j() <= budget_j
+        (left,) = [trial for trial in bench.study().get_trials() if trial.state is TrialState.RUNNING]
+    bench.budget, bench.trials = Budget(), len(bench.folder.evaluations()) + 1
+    assert bench.loop().run().reason == "trials"
+    assert left.number in {event.trial for event in outcomes(bench, Outcome.EVALUATED)}
 
 
 def test_the_scale_is_fixed_once_from_the_first_twenty_evaluations(bench: Bench) -> None:
