@@ -31,7 +31,7 @@ from ecoNAS.experiment.lane_notice import LaneNotice
 from ecoNAS.experiment.metering import Prices, RunMeter
 from ecoNAS.experiment.outputs import Reporter, write_outputs
 from ecoNAS.experiment.resume import check_meter, check_unchanged, write_config
-from ecoNAS.experiment.setup import Setup
+from ecoNAS.experiment.setup import Setup, gpu_share, profiled_on
 from ecoNAS.export.formats import DataCard
 from ecoNAS.records import Evaluation, Outcome
 from ecoNAS.run_folder import RunFolder, describe_environment, write_atomically
@@ -207,10 +207,10 @@ def _workers(setup: Setup, interrupt: Interrupt) -> AbstractContextManager[AnyWo
     config = setup.config.workers
     if config.kind == "in_process":
         return InProcessWorkers(lambda task: evaluate(task, interrupt.check))
-    gpus = setup.num_gpus / setup.num_workers if setup.device == "cuda" else 0.0
+    gpus = gpu_share(setup.num_gpus, setup.num_workers) if setup.device == "cuda" else 0.0
     places: Places[EvaluationTask] | None = None
     if setup.is_staged and setup.reference is not None:
-        needed = setup.reference.device.split("+")[0]
+        needed = profiled_on(setup.reference, gpu_uuid(setup.device))
         places = Places(_here, lambda task: needed if task.stage == "profile" else None)
     return RayWorkers(
         evaluate,

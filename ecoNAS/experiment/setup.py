@@ -3,6 +3,7 @@
 How a file becomes one is decided by `prepare`.
 """
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,3 +133,23 @@ class Setup:
             "threads": config.workers.cpus_per_trial,
             "run_folder": folder,
         }
+
+
+def gpu_share(num_gpus: int, num_workers: int) -> float:
+    """Return the GPUs of each worker: whole ones, or such a part of one that all workers find a place.
+
+    A worker is on one GPU, so that two of them with two thirds each do not make room for a third one.
+    """
+    if num_workers <= num_gpus:
+        return float(num_gpus // num_workers)
+    return 1 / math.ceil(num_workers / num_gpus)
+
+
+def profiled_on(reference: MeterInfo, gpu: str | None) -> str | None:
+    """Return the GPU on which all profiles of a search are made.
+
+    Args:
+        reference: The meter, whose device may be several, joined by `+`, and no GPU.
+        gpu: The UUID of the one that is taken where the meter counts none of its own.
+    """
+    return next((part for part in reference.device.split("+") if part.startswith("GPU-")), gpu)

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState
 from search_bench import Bench, FakeTask, fake_evaluation
 
-from ecoNAS.events import Event, ScaleFixed, TrialEnded, TrialProposed
+from ecoNAS.events import Event, RunEnded, ScaleFixed, TrialEnded, TrialProposed
 from ecoNAS.records import Evaluation, Outcome
 from ecoNAS.search.budget import Budget
 from ecoNAS.search.streaks import MAX_IN_A_ROW
@@ -19,6 +19,12 @@ def ended(bench: Bench) -> list[TrialEnded]:
 
 def outcomes(bench: Bench, outcome: Outcome) -> list[TrialEnded]:
     return [event for event in ended(bench) if event.outcome is outcome]
+
+
+def resumed(bench: Bench) -> RunEnded:
+    loop = bench.loop()
+    loop.restore()
+    return loop.run()
 
 
 @pytest.mark.parametrize("sampler", ["random", "nsga2", "tpe", "auto"])
@@ -135,13 +141,13 @@ def test_a_budget_in_joules_is_kept_and_a_larger_one_takes_up_the_candidate_that
     for budget_j in (2_000.0, 4_000.0):
         before = spent_j()
         bench.budget = Budget(budget_j, spent_j=spent_j, price_j=lambda costs: float(costs.params))
-        end = bench.loop().run()
+        end = resumed(bench)
         assert end.reason == "budget"
         assert f"of {budget_j:g} J are spent" in end.detail
         assert before < spent_j() <= budget_j
         (left,) = [trial for trial in bench.study().get_trials() if trial.state is TrialState.RUNNING]
     bench.budget, bench.trials = Budget(), len(bench.folder.evaluations()) + 1
-    assert bench.loop().run().reason == "trials"
+    assert resumed(bench).reason == "trials"
     assert left.number in {event.trial for event in outcomes(bench, Outcome.EVALUATED)}
 
 
