@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from ecoNAS.analysis.stretches import Stretch, read_sessions, read_stretches, union_s
 from ecoNAS.errors import JoulesMixError
-from ecoNAS.events import EnergyMetered, Event, MeterFailed, RunStarted
+from ecoNAS.events import EnergyMetered, Event, MeterFailed, RunStarted, TrialStarted
 from ecoNAS.joules import Joules, Kind
 
 PhaseName = Literal["profiling", "training", "idle", "overhead"]
@@ -222,8 +222,10 @@ def _holes(events: Sequence[Event]) -> Iterator[str]:
         if isinstance(event, MeterFailed):
             yield f"the meter failed on the way: {event.reason}"
     starts = [place for place, event in enumerate(events) if isinstance(event, RunStarted)]
-    for session, begun, following in zip(read_sessions(events), starts, starts[1:], strict=False):
-        inside = events[begun:following]
+    for session, begun, following in zip(read_sessions(events), starts, [*starts[1:], len(events)], strict=True):
+        inside = events[begun + 1 : following]
+        if not any(isinstance(event, TrialStarted | EnergyMetered) for event in inside):
+            continue  # nothing was done yet
         is_read = isinstance(inside[-1], EnergyMetered) or any(isinstance(event, MeterFailed) for event in inside)
         if not (session.has_ended and is_read):  # a search that has ended may die while it measures its front again
             yield f"the session that began {session.started:%Y-%m-%d %H:%M} UTC ended without its last reading"

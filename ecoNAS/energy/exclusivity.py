@@ -239,8 +239,34 @@ class AllWatches:
         return Verdict("exclusive")
 
 
-def watch_for(meter: EnergyMeter, root: Path, driver_pid: int | None, share: float, clock: Clock = REAL_CLOCK) -> Watch:
-    """Return what watches over everything that a meter counts.
+class Blind:
+    """Stands where nobody can look: what it says is never that a device was ours alone.
+
+    Args:
+        reason: Why nobody can.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def begin(self) -> None:
+        """Do nothing."""
+
+    def verdict(self) -> Verdict:
+        """Return that it could not be verified."""
+        return Verdict("unverifiable", self._reason)
+
+
+def watch_for(
+    meter: EnergyMeter,
+    root: Path,
+    driver_pid: int | None,
+    share: float,
+    *,
+    clock: Clock = REAL_CLOCK,
+    computes_on: str = "",
+) -> Watch:
+    """Return what watches over everything that a meter counts, and over the GPU that computes.
 
     Args:
         meter: Open, or about to be.
@@ -248,11 +274,14 @@ def watch_for(meter: EnergyMeter, root: Path, driver_pid: int | None, share: flo
         driver_pid: The process that runs the search; None for this one.
         share: What others may take of the CPU time.
         clock: Whose seconds pass.
+        computes_on: Identities of the devices that compute, joined by `+`.
     """
     parts = meter.info.scope.split("+")
     watches: list[Watch] = [GpuWatch(meter, root, driver_pid)] if "gpu" in parts else []
     if parts != ["gpu"]:
         watches.append(CpuWatch(root, driver_pid, share, clock))
+    if "gpu" not in parts and "GPU-" in computes_on:
+        watches.append(Blind(f"meter '{meter.info.name}' does not say who else is on the GPU"))
     return watches[0] if len(watches) == 1 else AllWatches(watches)
 
 

@@ -20,6 +20,8 @@ from ecoNAS.measurement import DeviceState, MeterInfo
 HWMON: Final = "sys/class/hwmon"
 MICRO: Final = 1e-6
 MAX_GAP_S: Final = 1.0  # between two readings of a power that is integrated
+# Chips of GPUs, batteries and ports, which say nothing of what computes on the CPU: only taken by name.
+ELSEWHERE: Final = ("amdgpu/", "nouveau/", "i915/", "xe/", "BAT", "ucsi")
 ReadText = Callable[[Path], str]
 
 
@@ -54,7 +56,7 @@ class HwmonMeter:
 
     Args:
         root: Where `sys` lies.
-        sensor: Its name, `chip/label`; None for the only one.
+        sensor: Its name, `chip/label`; None for the only one that is not of a GPU, a battery or a port.
         clock: Whose seconds it shows.
         read_text: Reads a file; tests replace it, since root may read everything.
 
@@ -155,7 +157,9 @@ class HwmonMeter:
 def _choose(kinds: tuple[tuple[Sensor, ...], ...], name: str | None, root: Path) -> Sensor:
     """Return the sensor of that name, of the best kind that has it; without a name, the only one of the best kind."""
     for kind in kinds:
-        chosen = [sensor for sensor in kind if name in (None, sensor.name)]
+        chosen = [
+            sensor for sensor in kind if sensor.name == name or (name is None and not sensor.name.startswith(ELSEWHERE))
+        ]
         if len(chosen) == 1:
             return chosen[0]
         if chosen and name is not None:
@@ -167,6 +171,8 @@ def _choose(kinds: tuple[tuple[Sensor, ...], ...], name: str | None, root: Path)
     if not any(kinds):
         raise MeterError(f"no energy*_input nor power*_input below {root / HWMON} (no such sensor on this board)")
     listed = ", ".join(dict.fromkeys(sensor.name for kind in kinds for sensor in kind))
+    if name is None:
+        raise MeterError(f"only a GPU, a battery or a port has sensors; choose with energy: {{device: NAME}}: {listed}")
     raise MeterError(f"no sensor '{name}' here; those that are: {listed}")
 
 

@@ -101,7 +101,7 @@ def measure(make_runner: Callable[[], Runner], place: Place, seed: int = 0) -> M
     if counts_another_gpu(meter.info, place.computes_on):
         raise MeterError(
             f"meter '{meter.info.name}' counts {meter.info.device}, and the network runs on {place.computes_on}; leave "
-            "energy.device out, or choose the GPU with CUDA_VISIBLE_DEVICES"
+            "energy.device out, choose the GPU with CUDA_VISIBLE_DEVICES, or for the CPU another meter, such as rapl"
         )
 
     def read() -> None:
@@ -115,6 +115,8 @@ def measure(make_runner: Callable[[], Runner], place: Place, seed: int = 0) -> M
         with clock.every(READ_EVERY_S, read):
             runner = make_runner()
         idle = _idle(place, period_s)
+        share, computes_on = settings.foreign_share, place.computes_on
+        watch = watch_for(meter, place.root, place.driver_pid, share, clock=clock, computes_on=computes_on)
         measurement = profile_energy(
             runner,
             meter,
@@ -124,7 +126,7 @@ def measure(make_runner: Callable[[], Runner], place: Place, seed: int = 0) -> M
             seed=seed,
             idle=idle,
             measures_idle_after=place.is_reference,
-            watch=watch_for(meter, place.root, place.driver_pid, settings.foreign_share, clock),
+            watch=watch,
             clock=clock,
         )
 
@@ -146,11 +148,11 @@ def measure(make_runner: Callable[[], Runner], place: Place, seed: int = 0) -> M
 
 
 def counts_another_gpu(meter: MeterInfo, computes_on: str) -> bool:
-    """Return whether a meter counts a GPU, and not the one among the devices that compute, joined by `+`."""
+    """Return whether a meter counts a GPU that is not among the devices that compute, joined by `+`."""
     counted, computing = (
         {part for part in devices.split("+") if part.startswith("GPU-")} for devices in (meter.device, computes_on)
     )
-    return bool(counted and computing) and not counted & computing
+    return bool(counted) and not counted & computing
 
 
 def _idle(place: Place, period_s: float) -> Idle:

@@ -46,7 +46,9 @@ class NvmlMeter:
             self._uuid = str(self._nvml.nvmlDeviceGetUUID(handle))
             self._has_counter = self._supports(lambda: self._nvml.nvmlDeviceGetTotalEnergyConsumption(handle))
             if not self._has_counter and not self._supports(lambda: self._power_w(handle)):
-                raise MeterError(f"GPU {self._uuid} has neither an energy counter nor a power sensor")
+                raise MeterError(
+                    f"GPU {self._uuid} has neither an energy counter nor a power sensor; use another meter"
+                )
             self.info = MeterInfo(
                 name="nvml",
                 kind="measured",
@@ -184,7 +186,9 @@ class NvmlMeter:
         except self._nvml.NVMLError_NotSupported:
             return False
         except self._nvml.NVMLError as error:
-            raise MeterError(f"the GPU's energy counter or power sensor does not answer: {error}; see `nvidia-smi`") from None
+            raise MeterError(
+                f"the GPU's energy counter or power sensor does not answer: {error}; see `nvidia-smi`"
+            ) from None
         return True
 
     def _refuse_mig(self, handle: Any) -> None:

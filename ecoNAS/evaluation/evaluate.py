@@ -14,6 +14,7 @@ import torch
 from ecoNAS.costs.screen import Screening, screen
 from ecoNAS.data.datasets import DataSet, load_data
 from ecoNAS.energy.estimate import estimate_training
+from ecoNAS.energy.exclusivity import watch_for
 from ecoNAS.energy.lane import Lane
 from ecoNAS.energy.measure import counts_another_gpu
 from ecoNAS.energy.rapl import host_identity
@@ -144,7 +145,7 @@ def _pause(task: NetworkTask, meter: TrainingMeter | None) -> None:
 
 
 def _may_meter_training(task: NetworkTask) -> bool:
-    """Whether the joules of this training can be told: measured, on the reference device, with nobody beside it."""
+    """Whether the joules of this training may be told: measured, on the reference device, no other of ours beside."""
     if is_estimated(task.energy) or not task.trains_alone or task.reference is None:
         return False
     info = select_meter(task.energy, gpu_uuid(task.device)).info
@@ -153,7 +154,12 @@ def _may_meter_training(task: NetworkTask) -> bool:
 
 
 def _training_meter(task: NetworkTask) -> TrainingMeter:
-    return TrainingMeter(select_meter(task.energy, gpu_uuid(task.device)), task.energy.protocol)
+    """Return what counts the joules of a training, and whether others are there: another search trains as it does."""
+    energy, computes_on = task.energy, compute_device(task.device, task.energy.root)
+    meter = select_meter(energy, gpu_uuid(task.device))
+    share = energy.protocol.foreign_share
+    watch = watch_for(meter, energy.root, task.driver_pid, share, computes_on=computes_on)
+    return TrainingMeter(meter, energy.protocol, watch)
 
 
 def _estimated_energy(task: NetworkTask, images_trained: int, images_validated: int) -> Joules | None:

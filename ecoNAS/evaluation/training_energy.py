@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Final, Self
 
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
+from ecoNAS.energy.exclusivity import Verdict, Watch
 from ecoNAS.energy.meter import EnergyMeter
 from ecoNAS.energy_settings import EnergySettings
-from ecoNAS.errors import MeasurementError
+from ecoNAS.errors import MeasurementError, MeterError
 from ecoNAS.joules import Joules, counted
 
 HEARTBEAT_S: Final = 0.5  # integrated power needs frequent readings; a counter would do with one in ten seconds
@@ -24,11 +25,14 @@ class TrainingMeter:
     Args:
         meter: Of the device that the training has to itself, not open yet.
         settings: Its floor of error widens the interval.
+        watch: Looks who else is on the device while it counts; with others there, nothing is told.
         clock: Whose seconds pass between heartbeats.
     """
 
-    def __init__(self, meter: EnergyMeter, settings: EnergySettings, clock: Clock = REAL_CLOCK) -> None:
-        self._meter, self._settings, self._clock = meter, settings, clock
+    def __init__(
+        self, meter: EnergyMeter, settings: EnergySettings, watch: Watch | None = None, clock: Clock = REAL_CLOCK
+    ) -> None:
+        self._meter, self._settings, self._watch, self._clock = meter, settings, watch, clock
         self._stack = ExitStack()
         self._lock = threading.Lock()
         self._running_since_j: float | None = None
@@ -55,10 +59,13 @@ class TrainingMeter:
             if self._running_since_j is not None:
                 self._counted_j += self._latest_j - self._running_since_j
                 self._running_since_j = None
+                self._judge()
 
     def resume(self) -> None:
         """Count again."""
         self._beat()
+        if self._watch is not None:
+            self._watch.begin()
         with self._lock:
             self._running_since_j = self._latest_j
 
@@ -79,11 +86,22 @@ class TrainingMeter:
             return ""
         return f"{self._failure}; at least {self._counted_j:.4g} J were spent before"
 
+    def _judge(self) -> None:
+        """Refuse a figure that others had a part in."""
+        if self._watch is None or self._failure is not None:
+            return
+        try:
+            verdict = self._watch.verdict()
+        except MeterError as error:
+            verdict = Verdict("violated", str(error))
+        if verdict.state == "violated":
+            self._failure = MeasurementError(f"the training did not have the device to itself: {verdict.reason}")
+
     def _beat(self) -> None:
         with self._lock:
             if self._failure is not None:
                 return
             try:
                 self._latest_j = self._meter.read().energy_j
-            except MeasurementError as error:
-                self._failure = error
+            except MeterError as error:
+                self._failure = MeasurementError(str(error))

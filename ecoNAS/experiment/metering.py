@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
 from ecoNAS.energy.meter import EnergyMeter, Reading
-from ecoNAS.errors import MeasurementError
+from ecoNAS.errors import MeasurementError, MeterError
 from ecoNAS.events import EnergyMetered, Event, MeterFailed, TrialEnded
 from ecoNAS.joules import counted
 from ecoNAS.records import now
@@ -89,8 +89,8 @@ class RunMeter:
                 return
             try:
                 self._last = (self._meter.read(), now())
-            except MeasurementError as error:
-                self._failure = error
+            except MeterError as error:
+                self._failure = error if isinstance(error, MeasurementError) else MeasurementError(str(error))
 
 
 class Prices(AbstractContextManager["Prices"]):

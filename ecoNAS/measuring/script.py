@@ -138,12 +138,12 @@ def choose_meter(arguments: argparse.Namespace) -> EnergyMeter:
 
 def _record(item: Json, session: _Session) -> Json:
     """Return one record as ecoNAS keeps it."""
-    arguments, meter = session.arguments, session.meter
+    arguments, meter, host = session.arguments, session.meter, host_identity(session.arguments.root)
     threads = arguments.threads or item["deployment"]["threads"]
     how = {**item["deployment"], "runtime": session.runtime, "threads": threads}
     place = Place(
         meter=meter,
-        computes_on=host_identity(arguments.root),
+        computes_on=host if arguments.device == "cpu" else f"{meter.info.device}+{host}",
         settings=session.settings,
         target=arguments.target / 100,
         root=arguments.root,

@@ -130,8 +130,8 @@ def a_metered_search() -> list[Event]:
         ended(1, 75, Outcome.EVALUATED, phase("profiling", 40, 50, 120.0, idle_w=6.0), training(55, 75), duration_s=30),
         TrialStarted(time=at(80), trial=2, digest="2", attempt=1),
         ended(2, 90, Outcome.FAILED),
+        RunEnded(time=at(90), reason="trials"),
         metered(50, 100, 400.0),
-        RunEnded(time=at(100), reason="trials"),
     ]
 
 
@@ -164,8 +164,8 @@ def test_trainings_that_were_measured_alone_leave_the_rest_to_the_driver():
     events = [
         started(0),
         ended(0, 30, Outcome.EVALUATED, phase("profiling", 0, 10, 100.0), training(10, 30, 250.0, MeasuredJoules)),
+        RunEnded(time=at(35), reason="trials"),
         metered(0, 40, 400.0),
-        RunEnded(time=at(40), reason="trials"),
     ]
     ledger = read_ledger(events)
     assert by_name(ledger) == {"profiling": 100.0, "training of others": 250.0, "overhead": 50.0}
@@ -217,6 +217,10 @@ def test_a_failed_meter_and_a_dead_driver_leave_a_lower_bound():
     assert ledger.meaning == "the whole search (measured, a lower bound)"
     assert "GPU is lost" in ledger.holes[0]
     assert "ended without its last reading" in ledger.holes[1]
+
+
+def test_a_driver_that_died_and_was_not_resumed_leaves_a_lower_bound() -> None:
+    assert read_ledger([started(0), metered(0, 10, 50.0)]).meaning == "the whole search (measured, a lower bound)"
 
 
 def test_parts_that_were_counted_beyond_the_total_are_a_lower_bound_and_never_a_negative_rest():

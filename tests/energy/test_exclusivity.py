@@ -230,14 +230,26 @@ def test_a_meter_is_watched_on_all_that_it_counts(proc: FakeProc) -> None:
     clock = VirtualClock()
     gpu = FakeGpu(PowerTrace(100.0), process_ids=[DRIVER])
     with NvmlMeter(nvml=FakeNvml(clock, gpu), clock=clock) as meter:
-        assert isinstance(watch_for(meter, proc.root, DRIVER, 0.02, clock), GpuWatch)
+        assert isinstance(watch_for(meter, proc.root, DRIVER, 0.02, clock=clock), GpuWatch)
 
         meter.info = replace(meter.info, scope="gpu+cpu")
-        both = watch_for(meter, proc.root, DRIVER, 0.02, clock)
+        both = watch_for(meter, proc.root, DRIVER, 0.02, clock=clock)
         both.begin()
         clock.sleep(10.0)
         proc.spend(5.0)
         assert both.verdict().reason.startswith("others took 25.0% of the CPU time")  # the GPU is ours
 
         meter.info = replace(meter.info, scope="cpu")
-        assert isinstance(watch_for(meter, proc.root, DRIVER, 0.02, clock), CpuWatch)
+        assert isinstance(watch_for(meter, proc.root, DRIVER, 0.02, clock=clock), CpuWatch)
+        for_gpu = watch_for(meter, proc.root, DRIVER, 0.02, clock=clock, computes_on="GPU-1+cpu:a")
+        for_gpu.begin()
+        assert for_gpu.verdict() == Verdict(
+            "unverifiable", f"meter '{meter.info.name}' does not say who else is on the GPU"
+        )
+
+
+def test_a_name_that_was_cut_within_a_letter_is_read(proc: FakeProc) -> None:
+    stat = proc.root / "proc" / str(STRANGER) / "stat"
+    stat.write_bytes(stat.read_bytes().replace(b"odd", "odd中".encode()[:-1]))
+    assert CpuWatch(proc.root, DRIVER).own_pids() >= {DRIVER}
+    assert watch_cpu(proc, busy_s=0.0).state == "exclusive"

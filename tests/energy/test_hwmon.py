@@ -161,3 +161,13 @@ def test_a_sensor_that_vanishes_ends_the_measurement_for_good(
         with pytest.raises(MeasurementError, match="cannot be read any more") as caught:
             meter.read()
     assert caught.value.lower_bound_j == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("other", ["BAT0", "amdgpu", "ucsi_source_psy_USBC000:001"])
+def test_the_sensor_of_a_gpu_a_battery_or_a_port_is_only_taken_by_name(chip: Chip, tmp_path: Path, other: str) -> None:
+    chip({"name": other, "power1_input": "0"})
+    with pytest.raises(MeterError, match=rf"choose with energy: {{device: NAME}}: {other}/power1"):
+        HwmonMeter(tmp_path)
+    assert HwmonMeter(tmp_path, f"{other}/power1").info.device_name == f"{other}/power1"
+    chip(POWER, number=1)
+    assert HwmonMeter(tmp_path).info.device_name == "ina3221/VDD_IN"

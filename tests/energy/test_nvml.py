@@ -261,3 +261,32 @@ def test_what_a_driver_does_not_tell_is_none(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(nvml, f"nvmlDeviceGet{call}", unsupported)
     with NvmlMeter(None, nvml, clock) as meter:
         assert meter.state() == DeviceState()
+
+
+def test_a_card_with_neither_counter_nor_power_is_refused_before_it_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml, clock = _nvml(_gpu(has_counter=False))
+
+    def refuse(*_: object) -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+
+    monkeypatch.setattr(nvml, "nvmlDeviceGetPowerUsage", refuse)
+    monkeypatch.setattr(nvml, "nvmlDeviceGetFieldValues", refuse)
+
+    with pytest.raises(MeterError, match="neither an energy counter nor a power sensor"):
+        NvmlMeter(None, nvml, clock)
+    assert nvml.sessions == 0
+
+
+def test_a_lost_card_does_not_keep_another_one_from_being_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml, clock = _two_gpus()
+
+    def lost(gpu: FakeGpu) -> str:
+        if gpu.uuid == ONE:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+        return gpu.uuid
+
+    monkeypatch.setattr(nvml, "nvmlDeviceGetUUID", lost)
+
+    assert NvmlMeter(TWO, nvml, clock).info.device == TWO
+    with pytest.raises(MeterError, match=f"must name one of the GPUs: {TWO}"):
+        NvmlMeter(None, nvml, clock)

@@ -288,11 +288,49 @@ def test_the_state_is_what_the_system_shows_and_none_where_it_shows_nothing(tmp_
             "sys/devices/system/cpu/cpu1/thermal_throttle/package_throttle_total_time_ms": "1250",
             "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "2000000",
             "sys/devices/system/cpu/cpu1/cpufreq/scaling_cur_freq": "3000000",
-            "sys/class/powercap/intel-rapl:0/constraint_0_power_limit_uw": "150000000",
-            "sys/class/powercap/intel-rapl:1/constraint_0_power_limit_uw": "100000000",
         }.items():
-            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / file).write_text(f"{text}\n")
+            put(tmp_path / file, text)
         state = meter.state()
-    assert (state.temperature_c, state.throttled_s) == (61.0, 1.25)
-    assert (state.power_limit_w, state.clock_mhz) == (pytest.approx(250.0), 2500.0)
+    assert (state.temperature_c, state.throttled_s, state.clock_mhz) == (61.0, 1.25, 2500.0)
+
+
+def put(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"{text}\n")
+
+
+def test_heat_of_one_package_shows_although_the_other_was_hot_for_longer_before(tmp_path: Path) -> None:
+    FakePowercap(tmp_path, SERVER)
+    cpus = tmp_path / "sys/devices/system/cpu"
+    for cpu, package, throttled_ms in ((0, 0, 9000), (1, 0, 9000), (2, 1, 100), (3, 1, 100)):
+        put(cpus / f"cpu{cpu}/topology/physical_package_id", str(package))
+        put(cpus / f"cpu{cpu}/thermal_throttle/package_throttle_total_time_ms", str(throttled_ms))
+    with RaplMeter(tmp_path, VirtualClock()) as meter:
+        before_s = meter.state().throttled_s
+        for cpu in (2, 3):
+            put(cpus / f"cpu{cpu}/thermal_throttle/package_throttle_total_time_ms", "600")
+        after_s = meter.state().throttled_s
+    assert (before_s, after_s) == (pytest.approx(9.1), pytest.approx(9.6))
+
+
+@pytest.mark.parametrize(
+    ("domains", "limits_w", "limit_w"),
+    [
+        ({"intel-rapl:0": "package-0"}, {"intel-rapl:0": (150.0,)}, 150.0),
+        ({"intel-rapl:0": "package-0"}, {"intel-rapl:0": (15.0, 60.0)}, 60.0),  # for a time it takes the short-term one
+        ({"intel-rapl:0": "package-0"}, {"intel-rapl:0": (0.0,)}, None),  # none is set
+        (FULL, {"intel-rapl:0": (150.0,)}, None),  # memory comes on top, and nobody knows how much
+        (FULL, {"intel-rapl:0": (150.0,), "intel-rapl:0:1": (0.0,)}, None),
+        (FULL, {"intel-rapl:0": (150.0,), "intel-rapl:0:1": (40.0,)}, 190.0),
+    ],
+)
+def test_the_limit_is_that_of_all_that_is_counted_or_none(
+    tmp_path: Path, domains: Mapping[str, str], limits_w: dict[str, tuple[float, ...]], limit_w: float | None
+) -> None:
+    tree = FakePowercap(tmp_path, domains)
+    for folder, values_w in limits_w.items():
+        for number, value_w in enumerate(values_w):
+            put(tree.folder(folder) / f"constraint_{number}_power_limit_uw", str(int(value_w * 1e6)))
+    with RaplMeter(tmp_path, VirtualClock()) as meter:
+        found_w = meter.state().power_limit_w
+    assert found_w == (None if limit_w is None else pytest.approx(limit_w))

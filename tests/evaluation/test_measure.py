@@ -1,23 +1,28 @@
 """Measuring one runner on a card whose joules are known: the value, what it cost, the shared idle power, the record."""
 
 import json
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from energy_lab import IDLE_W, CpuMeter, Lab
+from fake_nvml import FakeGpu
+from fake_powercap import FakePowercap
 
 from ecoNAS.architecture import Deployment
 from ecoNAS.energy.lane import Lane
 from ecoNAS.energy.measure import Measured, Place, measure
+from ecoNAS.energy.rapl import RaplMeter
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.errors import MeterError
 from ecoNAS.evaluation.measure import measure_runner
 from ecoNAS.records import Costs, EnergyProfile, ProfileKey, Workload
 
-HOST = "cpu:host"
+HOST = f"{FakeGpu.uuid}+cpu:host"
 FLAT = [(0.005, 200.0)]  # a batch of eight: 1 J, 0.125 J per image
 SETTINGS = EnergySettings()
 
@@ -188,3 +193,66 @@ def test_joules_of_a_simulated_counter_are_called_so(place: Place, lab: Lab) -> 
     assert record.energy is not None
     assert (record.energy.kind, record.quantity) == ("simulated", "energy_per_image_b1")
     assert record.energy.value_j == pytest.approx(0.125, rel=0.01)
+
+
+@pytest.mark.parametrize("batch_s", [0.005, 0.5])  # latency is measured for seconds, too
+def test_power_that_is_added_up_is_read_while_the_runner_is_made_and_while_nothing_is_measured(
+    tmp_path: Path, batch_s: float
+) -> None:
+    lab = Lab(has_counter=False)
+
+    def make() -> Any:
+        lab.clock.sleep(30.0)  # a compiler at work
+        return lab.load([(batch_s, 200.0)])
+
+    found = measure(make, Place(lab.meter, HOST, SETTINGS, target=0.05, root=tmp_path, clock=lab.clock))
+
+    assert found.measurement.value_j == pytest.approx(200 * batch_s / 8, rel=0.01)
+
+
+def test_a_register_that_wraps_while_a_compiler_is_at_work_is_counted(tmp_path: Path) -> None:
+    tree, lab = FakePowercap(tmp_path, {"intel-rapl:0": "package-0"}, range_uj=65_532_610_987), Lab()
+
+    def tick() -> None:
+        tree.add(lab.trace.energy_j(lab.clock.now_s() - 0.01, lab.clock.now_s()))
+
+    def make() -> Any:
+        lab.clock.sleep(60.0)  # in which it might wrap once at 1,500 W
+        return lab.load(FLAT)
+
+    place = Place(RaplMeter(tmp_path, lab.clock), HOST, SETTINGS, target=0.05, root=tmp_path, clock=lab.clock)
+    with lab.clock.every(0.01, tick):
+        assert measure(make, place).measurement.value_j == pytest.approx(0.125, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("computes_on", "is_refused"),
+    [("GPU-1+cpu:host", True), (f"{FakeGpu.uuid}+cpu:host", False), ("cpu:host", True)],
+)
+def test_a_meter_of_another_gpu_than_the_one_that_computes_is_refused(
+    lab: Lab, place: Place, computes_on: str, is_refused: bool
+) -> None:
+    place = replace(place, computes_on=computes_on)
+    if is_refused:
+        with pytest.raises(MeterError, match=rf"counts GPU-0.* and the network runs on {re.escape(computes_on)}; "):
+            run(lab, place)
+    else:
+        assert run(lab, place).measurement.value_j == pytest.approx(0.125, rel=0.01)
+
+
+@pytest.mark.parametrize(("computes_on", "is_of_gpu"), [("cpu:host", False), (HOST, True)])
+def test_memory_is_that_of_the_device_that_computes_even_where_there_is_a_gpu(
+    lab: Lab, place: Place, monkeypatch: pytest.MonkeyPatch, computes_on: str, is_of_gpu: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("ecoNAS.evaluation.measure._gpu_peak_bytes", lambda: 42)
+    monkeypatch.setattr("ecoNAS.energy.measure.counts_another_gpu", lambda meter, computes_on: False)
+    workload = Workload(model="net", digest="a", shape=(8, 3, 32, 32), deployment=Deployment(batch=8))
+    key = ProfileKey(architecture="a", deployment=Deployment(batch=8), device=lab.gpu.uuid)
+    record = measure_runner(lambda: lab.load(FLAT), replace(place, computes_on=computes_on), workload, key)
+    assert (record.peak_memory_bytes == 42) == is_of_gpu
+
+
+def test_the_state_after_is_that_at_the_end_of_the_last_window_and_not_after_idle(lab: Lab, place: Place) -> None:
+    found = run(lab, replace(place, is_reference=True)).measurement
+    assert found.after.power_w == pytest.approx(200.0, rel=0.01)

@@ -161,3 +161,17 @@ def test_a_refused_measurement_leaves_the_profile_that_was_there(make: Make, fol
     assert kept.profile is not None
     assert kept.profile.energy is not None
     assert kept.profile.energy.value_j == 1.0
+
+
+def test_a_bound_that_the_new_value_breaks_is_broken(make: Make, folder: RunFolder) -> None:
+    kept = {"accuracy >= 0.5": -0.8}  # not known to who only measures
+    folder.write_evaluation(
+        make(0, 0.9, 1.0, 0.08).model_copy(update={"violations": {"energy_per_image <= 1.01 J": -0.01, **kept}})
+    )
+    broken = {"energy_per_image <= 1.01 J": 0.05}
+
+    refinement(folder, lambda task: make(0, 0.9, 1.06, 0.02).model_copy(update={"violations": broken}), []).run(find)
+
+    (evaluation,) = folder.evaluations().values()
+    assert evaluation.violations == broken | kept
+    assert not evaluation.is_feasible
