@@ -7,7 +7,7 @@ from pathlib import Path
 from power_trace import PowerTrace
 
 from ecoNAS.energy.clock import VirtualClock
-from ecoNAS.energy.csv_log import CsvMeter
+from ecoNAS.energy.meters.csv_log import CsvMeter
 
 EPOCH_S = 1_700_000_000.0  # what the wall clock shows when the virtual clock shows 0
 

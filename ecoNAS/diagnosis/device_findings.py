@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ecoNAS.diagnosis.finding import Finding, Group
-from ecoNAS.energy.rapl import cpu_name
+from ecoNAS.energy.meters.rapl import cpu_name
 
 T = TypeVar("T")
 

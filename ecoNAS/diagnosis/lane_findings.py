@@ -11,7 +11,7 @@ from ecoNAS.energy.clock import Clock
 from ecoNAS.energy.exclusivity import CpuWatch, GpuWatch, Verdict
 from ecoNAS.energy.lane import Lane
 from ecoNAS.energy.lane_files import LaneStatus, lanes_folder
-from ecoNAS.energy.rapl import host_identity
+from ecoNAS.energy.meters.rapl import host_identity
 from ecoNAS.energy.select import METERS, Machine
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.errors import MeterError

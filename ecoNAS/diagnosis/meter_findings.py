@@ -13,12 +13,12 @@ from typing import Any, Final
 from ecoNAS.config import EnergyConfig
 from ecoNAS.diagnosis.device_findings import DRIVER_REMEDY, Gpus, is_virtual
 from ecoNAS.diagnosis.finding import Finding, Group, refused
-from ecoNAS.energy.calibration import calibrate
 from ecoNAS.energy.clock import Clock
-from ecoNAS.energy.hwmon import find_sensors
 from ecoNAS.energy.lane import Lane
 from ecoNAS.energy.lane_files import LaneStatus
 from ecoNAS.energy.meter import EnergyMeter
+from ecoNAS.energy.meters.calibration import calibrate
+from ecoNAS.energy.meters.hwmon import find_sensors
 from ecoNAS.energy.select import METERS, Machine
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.errors import MeasurementError, MeterError

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from ecoNAS.energy.calibration import calibrate
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
 from ecoNAS.energy.exclusivity import watch_for
 from ecoNAS.energy.idle import measure_idle
@@ -23,6 +22,7 @@ from ecoNAS.energy.lane import Lane
 from ecoNAS.energy.lane_files import LaneStatus
 from ecoNAS.energy.latency import measure_latency
 from ecoNAS.energy.meter import EnergyMeter
+from ecoNAS.energy.meters.calibration import calibrate
 from ecoNAS.energy.profile import profile_energy
 from ecoNAS.energy.runner import Runner
 from ecoNAS.energy_settings import EnergySettings

@@ -15,13 +15,13 @@ import pynvml
 from ecoNAS.config import EnergyConfig
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
 from ecoNAS.energy.coefficients import CalibratedEstimator, read_coefficients
-from ecoNAS.energy.composite import CompositeMeter
-from ecoNAS.energy.csv_log import CsvMeter, align, keep_busy
 from ecoNAS.energy.estimate import EnergyEstimator, MacsAndBytes
-from ecoNAS.energy.hwmon import HwmonMeter
 from ecoNAS.energy.meter import EnergyMeter, SimulatedMeter
-from ecoNAS.energy.nvml import NvmlMeter
-from ecoNAS.energy.rapl import RaplMeter
+from ecoNAS.energy.meters.composite import CompositeMeter
+from ecoNAS.energy.meters.csv_log import CsvMeter, align, keep_busy
+from ecoNAS.energy.meters.hwmon import HwmonMeter
+from ecoNAS.energy.meters.nvml import NvmlMeter
+from ecoNAS.energy.meters.rapl import RaplMeter
 from ecoNAS.errors import MeterError, unknown_name
 from ecoNAS.measurement import MeterInfo
 

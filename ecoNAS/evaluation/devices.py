@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from ecoNAS.energy.rapl import host_identity
+from ecoNAS.energy.meters.rapl import host_identity
 
 
 def gpu_uuid(device: str) -> str | None:

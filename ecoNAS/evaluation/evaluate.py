@@ -17,7 +17,7 @@ from ecoNAS.energy.estimate import estimate_training
 from ecoNAS.energy.exclusivity import watch_for
 from ecoNAS.energy.lane import Lane
 from ecoNAS.energy.measure import counts_another_gpu
-from ecoNAS.energy.rapl import host_identity
+from ecoNAS.energy.meters.rapl import host_identity
 from ecoNAS.energy.select import is_estimated, select_estimator, select_meter
 from ecoNAS.errors import DataError
 from ecoNAS.evaluation.devices import compute_device, gpu_uuid

@@ -17,8 +17,8 @@ from ecoNAS.costs.counts import CostTable, baseline_costs
 from ecoNAS.costs.screen import GateTally, screen
 from ecoNAS.data.datasets import load_data
 from ecoNAS.data.transforms import choose_augmentation
-from ecoNAS.energy.csv_log import CsvMeter, align, keep_busy
 from ecoNAS.energy.estimate import TRAINING_DTYPE, EnergyEstimator, Work, estimate_energy_per_image
+from ecoNAS.energy.meters.csv_log import CsvMeter, align, keep_busy
 from ecoNAS.energy.select import is_estimated, select_estimator, select_meter
 from ecoNAS.errors import ConfigError, ConstraintError, DataError, MeterError, unknown_name
 from ecoNAS.evaluation.devices import gpu_uuid

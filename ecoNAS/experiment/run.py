@@ -16,7 +16,7 @@ from ecoNAS.costs.screen import GateTally
 from ecoNAS.data.datasets import DataSet
 from ecoNAS.energy.lane import Lane
 from ecoNAS.energy.lane_files import LaneStatus
-from ecoNAS.energy.rapl import host_identity
+from ecoNAS.energy.meters.rapl import host_identity
 from ecoNAS.energy.select import select_meter
 from ecoNAS.errors import RunFolderError
 from ecoNAS.evaluation.devices import compute_device, gpu_uuid

@@ -22,8 +22,9 @@ from ecoNAS.measuring.subjects import OnnxSubject, TorchSubject
 
 # Modules that import nothing but Python's own library and each other; NumPy and onnxruntime only when they run.
 ENERGY: Final = """
-    __init__ calibration clock composite counter csv_log exclusivity hwmon idle integral intervals lane lane_files
-    latency measure meter nvml onnx_runner profile rapl runner ticks windows
+    __init__ clock exclusivity idle intervals lane lane_files latency measure meter onnx_runner profile runner ticks
+    windows meters/__init__ meters/calibration meters/composite meters/counter meters/csv_log meters/hwmon
+    meters/integral meters/nvml meters/rapl
 """.split()  # noqa: SIM905  a line for each name would be no clearer
 LIGHT: Final = ("__init__", "errors", "measurement", "energy_settings", *(f"energy/{name}" for name in ENERGY))
 README: Final = """Joules per image, to be measured on this machine: {count}.

@@ -19,13 +19,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ecoNAS.energy.csv_log import CsvMeter
-from ecoNAS.energy.hwmon import HwmonMeter
 from ecoNAS.energy.measure import Measured, Place, measure
 from ecoNAS.energy.meter import EnergyMeter
-from ecoNAS.energy.nvml import NvmlMeter
+from ecoNAS.energy.meters.csv_log import CsvMeter
+from ecoNAS.energy.meters.hwmon import HwmonMeter
+from ecoNAS.energy.meters.nvml import NvmlMeter
+from ecoNAS.energy.meters.rapl import RaplMeter, host_identity
 from ecoNAS.energy.onnx_runner import NUM_BUFFERS, OnnxRunner
-from ecoNAS.energy.rapl import RaplMeter, host_identity
 from ecoNAS.energy.runner import CallableRunner, Runner
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.errors import EcoNASError, MeterError

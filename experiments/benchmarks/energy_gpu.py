@@ -32,12 +32,12 @@ import timm
 import torch
 from polling_cost import cost_of, images_per_s
 
-from ecoNAS.energy.calibration import find_period
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
 from ecoNAS.energy.exclusivity import GpuWatch
 from ecoNAS.energy.idle import measure_idle
 from ecoNAS.energy.meter import Reading
-from ecoNAS.energy.nvml import POWER_INSTANT, NvmlMeter
+from ecoNAS.energy.meters.calibration import find_period
+from ecoNAS.energy.meters.nvml import POWER_INSTANT, NvmlMeter
 from ecoNAS.energy.profile import profile_energy
 from ecoNAS.energy.runner import CallableRunner, Runner
 from ecoNAS.energy.ticks import TickLog

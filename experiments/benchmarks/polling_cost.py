@@ -22,11 +22,11 @@ from statistics import median
 import timm
 import torch
 
-from ecoNAS.energy.calibration import find_period
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
 from ecoNAS.energy.meter import EnergyMeter
+from ecoNAS.energy.meters.calibration import find_period
+from ecoNAS.energy.meters.rapl import RaplMeter
 from ecoNAS.energy.profile import profile_energy
-from ecoNAS.energy.rapl import RaplMeter
 from ecoNAS.energy.runner import CallableRunner, Runner
 from ecoNAS.energy.ticks import TickLog
 from ecoNAS.energy_settings import EnergySettings

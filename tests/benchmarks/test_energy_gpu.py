@@ -16,7 +16,7 @@ from fake_nvml import FakeGpu, FakeNvml
 from power_trace import PowerTrace, SimulatedLoad
 
 from ecoNAS.energy.clock import VirtualClock
-from ecoNAS.energy.nvml import NvmlMeter
+from ecoNAS.energy.meters.nvml import NvmlMeter
 
 BENCHMARKS = Path(__file__).parents[2] / "experiments" / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))

@@ -15,11 +15,11 @@ from fake_powercap import FakePowercap
 from power_trace import PowerTrace
 
 from ecoNAS.energy.clock import VirtualClock
-from ecoNAS.energy.composite import CompositeMeter
-from ecoNAS.energy.hwmon import HwmonMeter
 from ecoNAS.energy.meter import EnergyMeter, SimulatedMeter
-from ecoNAS.energy.nvml import NvmlMeter
-from ecoNAS.energy.rapl import RaplMeter
+from ecoNAS.energy.meters.composite import CompositeMeter
+from ecoNAS.energy.meters.hwmon import HwmonMeter
+from ecoNAS.energy.meters.nvml import NvmlMeter
+from ecoNAS.energy.meters.rapl import RaplMeter
 from ecoNAS.errors import MeterError
 from ecoNAS.joules import MeasuredJoules, SimulatedJoules, counted
 

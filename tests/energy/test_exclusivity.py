@@ -10,7 +10,7 @@ from power_trace import PowerTrace
 
 from ecoNAS.energy.clock import VirtualClock
 from ecoNAS.energy.exclusivity import AllWatches, CpuWatch, GpuWatch, Verdict, watch_for
-from ecoNAS.energy.nvml import NvmlMeter
+from ecoNAS.energy.meters.nvml import NvmlMeter
 
 # Beyond every real process id. Two CPUs are watched for 10 s: of these 20 s, 2 % are 0.4 s, and the resolution of
 # /proc adds a tick of 0.01 s for each CPU and two more: others may have up to 0.44 s.

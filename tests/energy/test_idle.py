@@ -6,7 +6,7 @@ from power_trace import PowerTrace, SimulatedLoad
 
 from ecoNAS.energy.clock import VirtualClock
 from ecoNAS.energy.idle import measure_idle
-from ecoNAS.energy.nvml import NvmlMeter
+from ecoNAS.energy.meters.nvml import NvmlMeter
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.errors import MeasurementError
 

@@ -9,7 +9,7 @@ from power_trace import PowerTrace, SimulatedLoad
 
 from ecoNAS.energy.clock import VirtualClock
 from ecoNAS.energy.exclusivity import Verdict
-from ecoNAS.energy.nvml import NvmlMeter
+from ecoNAS.energy.meters.nvml import NvmlMeter
 from ecoNAS.energy.profile import profile_energy
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.errors import MeasurementError

@@ -14,12 +14,12 @@ from power_trace import PowerTrace
 
 from ecoNAS.config import EnergyConfig
 from ecoNAS.energy.clock import VirtualClock
-from ecoNAS.energy.composite import CompositeMeter
 from ecoNAS.energy.estimate import MacsAndBytes
-from ecoNAS.energy.hwmon import HwmonMeter
 from ecoNAS.energy.meter import EnergyMeter, SimulatedMeter
-from ecoNAS.energy.nvml import NvmlMeter
-from ecoNAS.energy.rapl import RaplMeter
+from ecoNAS.energy.meters.composite import CompositeMeter
+from ecoNAS.energy.meters.hwmon import HwmonMeter
+from ecoNAS.energy.meters.nvml import NvmlMeter
+from ecoNAS.energy.meters.rapl import RaplMeter
 from ecoNAS.energy.select import is_estimated, select_estimator, select_meter
 from ecoNAS.errors import MeterError
 

@@ -8,7 +8,7 @@ from power_trace import PowerTrace
 
 from ecoNAS.energy.clock import RealClock, VirtualClock
 from ecoNAS.energy.meter import Reading, SimulatedMeter
-from ecoNAS.energy.nvml import NvmlMeter
+from ecoNAS.energy.meters.nvml import NvmlMeter
 from ecoNAS.energy.ticks import TickLog
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.errors import MeasurementError, MeterError

@@ -16,7 +16,7 @@ from fake_powercap import FakePowercap
 from ecoNAS.architecture import Deployment
 from ecoNAS.energy.lane import Lane
 from ecoNAS.energy.measure import Measured, Place, measure
-from ecoNAS.energy.rapl import RaplMeter
+from ecoNAS.energy.meters.rapl import RaplMeter
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.errors import MeterError
 from ecoNAS.evaluation.measure import measure_runner

@@ -21,7 +21,7 @@ from ecoNAS import load_run
 from ecoNAS.analysis.ledger import read_ledger
 from ecoNAS.analysis.run import Run
 from ecoNAS.energy.lane import Lane
-from ecoNAS.energy.rapl import host_identity
+from ecoNAS.energy.meters.rapl import host_identity
 from ecoNAS.events import Event, MeterFailed, Phase, ProfileRefined, RunEnded, RunStarted, TrialEnded
 from ecoNAS.records import Evaluation, Outcome
 from ecoNAS.run_folder import RunFolder

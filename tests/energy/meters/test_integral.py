@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecoNAS.energy.integral import PowerIntegral
+from ecoNAS.energy.meters.integral import PowerIntegral
 from ecoNAS.errors import MeasurementError
 
 

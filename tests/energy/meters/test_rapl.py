@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecoNAS.energy.clock import VirtualClock
-from ecoNAS.energy.rapl import RaplMeter, host_identity
+from ecoNAS.energy.meters.rapl import RaplMeter, host_identity
 from ecoNAS.errors import MeasurementError, MeterError
 
 AMD_RANGE_UJ = 65_712_999_613

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ecoNAS.energy.counter import WrappingCounter
+from ecoNAS.energy.meters.counter import WrappingCounter
 from ecoNAS.errors import MeasurementError
 
 INTEL_UJ = 262_143_328_850

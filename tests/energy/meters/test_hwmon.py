@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ecoNAS.energy.clock import VirtualClock
-from ecoNAS.energy.hwmon import HwmonMeter
+from ecoNAS.energy.meters.hwmon import HwmonMeter
 from ecoNAS.errors import MeasurementError, MeterError
 
 POWER = {"name": "ina3221", "power1_input": "20000000", "power1_label": "VDD_IN"}

@@ -8,7 +8,7 @@ from fake_nvml import FakeGpu, FakeNvml
 from power_trace import PowerTrace
 
 from ecoNAS.energy.clock import VirtualClock
-from ecoNAS.energy.nvml import NvmlMeter
+from ecoNAS.energy.meters.nvml import NvmlMeter
 from ecoNAS.errors import MeasurementError, MeterError
 from ecoNAS.measurement import DeviceState
 

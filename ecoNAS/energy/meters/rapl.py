@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
-from ecoNAS.energy.counter import MICRO, WrappingCounter
 from ecoNAS.energy.meter import Reading
+from ecoNAS.energy.meters.counter import MICRO, WrappingCounter
 from ecoNAS.errors import MeasurementError, MeterError
 from ecoNAS.measurement import DeviceState, MeterInfo
 

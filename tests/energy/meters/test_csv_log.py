@@ -7,7 +7,7 @@ from fake_meter_log import EPOCH_S, LoggedClock
 from power_trace import PowerTrace
 
 from ecoNAS.energy.clock import VirtualClock
-from ecoNAS.energy.csv_log import CsvMeter, align, find_offset
+from ecoNAS.energy.meters.csv_log import CsvMeter, align, find_offset
 from ecoNAS.errors import MeasurementError, MeterError
 
 NOON_S = 1_764_590_400  # 2025-12-01 12:00:00 UTC; the wall clock shows it when the virtual clock shows 0

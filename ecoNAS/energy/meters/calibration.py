@@ -17,8 +17,8 @@ from statistics import median
 from typing import Final
 
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
-from ecoNAS.energy.composite import CompositeMeter
 from ecoNAS.energy.meter import EnergyMeter, Reading
+from ecoNAS.energy.meters.composite import CompositeMeter
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.errors import MeasurementError
 from ecoNAS.measurement import MeterInfo

@@ -12,11 +12,11 @@ from fake_powercap import FakePowercap
 from power_trace import PowerTrace, SimulatedLoad
 
 from ecoNAS.energy.clock import VirtualClock
-from ecoNAS.energy.composite import CompositeMeter
 from ecoNAS.energy.meter import Reading, SimulatedMeter
-from ecoNAS.energy.nvml import NvmlMeter
+from ecoNAS.energy.meters.composite import CompositeMeter
+from ecoNAS.energy.meters.nvml import NvmlMeter
+from ecoNAS.energy.meters.rapl import RaplMeter
 from ecoNAS.energy.profile import profile_energy
-from ecoNAS.energy.rapl import RaplMeter
 from ecoNAS.energy.ticks import TickLog
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.errors import JoulesMixError, MeasurementError, MeterError

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
-from ecoNAS.energy.integral import PowerIntegral
 from ecoNAS.energy.meter import Reading
+from ecoNAS.energy.meters.integral import PowerIntegral
 from ecoNAS.errors import MeasurementError, MeterError
 from ecoNAS.measurement import DeviceState, MeterInfo
 

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Final, NoReturn, Self
 
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
-from ecoNAS.energy.integral import PowerIntegral
 from ecoNAS.energy.meter import Reading
-from ecoNAS.energy.rapl import host_identity
+from ecoNAS.energy.meters.integral import PowerIntegral
+from ecoNAS.energy.meters.rapl import host_identity
 from ecoNAS.errors import MeasurementError, MeterError
 from ecoNAS.measurement import DeviceState, MeterInfo
 

@@ -9,11 +9,11 @@ from fake_meter_log import LoggedClock
 from fake_nvml import FakeGpu, FakeNvml
 from power_trace import PowerTrace
 
-from ecoNAS.energy.calibration import Calibration, cache_folder, calibrate, compare_with_sensor, find_period
 from ecoNAS.energy.clock import VirtualClock
-from ecoNAS.energy.composite import CompositeMeter
 from ecoNAS.energy.meter import SimulatedMeter
-from ecoNAS.energy.nvml import NvmlMeter
+from ecoNAS.energy.meters.calibration import Calibration, cache_folder, calibrate, compare_with_sensor, find_period
+from ecoNAS.energy.meters.composite import CompositeMeter
+from ecoNAS.energy.meters.nvml import NvmlMeter
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.errors import MeasurementError
 

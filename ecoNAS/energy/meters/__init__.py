@@ -1,0 +1,1 @@
+"""Meters: what counts joules, and what has to be known of it before."""
