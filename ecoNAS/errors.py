@@ -42,6 +42,11 @@ class MeasurementError(MeterError):
         super().__init__(message)
         self.lower_bound_j = lower_bound_j
 
+    def __str__(self) -> str:
+        """Return the message, and what was counted before where that is known."""
+        spent = f"; at least {self.lower_bound_j:.4g} J were spent before" if self.lower_bound_j > 0 else ""
+        return f"{self.args[0]}{spent}"
+
 
 class JoulesMixError(EcoNASError):
     """Joules of different kind, method, scope or device were added or compared."""

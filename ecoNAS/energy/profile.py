@@ -77,7 +77,7 @@ def profile_energy(
         idle_after = measure_idle(meter, settings, period_s, clock) if measures_idle_after else None
         return profile.result(idle, idle_after)
     except MeasurementError as error:
-        raise MeasurementError(str(error), max(error.lower_bound_j, log.counted_j)) from None
+        raise MeasurementError(error.args[0], max(error.lower_bound_j, log.counted_j)) from None
 
 
 @dataclass(slots=True)

@@ -75,7 +75,7 @@ class TickLog:
         try:
             self._note(self._meter.read())
         except MeterError as error:
-            self._failure = MeasurementError(str(error), self.counted_j)
+            self._failure = MeasurementError(error.args[0], self.counted_j)
 
     def wait_for_tick(self) -> None:
         """Return once another tick was noted; raises MeasurementError if none is for too long."""

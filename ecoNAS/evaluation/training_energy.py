@@ -84,7 +84,7 @@ class TrainingMeter:
         """Why there is no energy, with what was counted before; empty where there is."""
         if self._failure is None:
             return ""
-        return f"{self._failure}; at least {self._counted_j:.4g} J were spent before"
+        return f"{self._failure.args[0]}; at least {self._counted_j:.4g} J were spent before"
 
     def _judge(self) -> None:
         """Refuse a figure that others had a part in."""
@@ -104,4 +104,4 @@ class TrainingMeter:
             try:
                 self._latest_j = self._meter.read().energy_j
             except MeterError as error:
-                self._failure = MeasurementError(str(error))
+                self._failure = MeasurementError(error.args[0])

@@ -78,7 +78,7 @@ class RunMeter:
             energy = counted(self._meter.info, max(last[0].energy_j - written[0].energy_j, 0.0))
             self._log(EnergyMetered(started=written[1], ended=last[1], energy=energy))
         if failure is not None:
-            self._log(MeterFailed(reason=str(failure)))
+            self._log(MeterFailed(reason=failure.args[0]))
 
     def note(self, event: Event) -> None:
         """Do nothing: what a training took is in the counter."""

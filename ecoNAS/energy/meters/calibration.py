@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -122,8 +123,10 @@ def compare_with_sensor(
 
 
 def cache_folder() -> Path:
-    """Return where calibrations are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "econas"
+    """Return where calibrations are kept; a user without a home keeps them where temporary files lie."""
+    with suppress(RuntimeError):
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "econas"
+    return Path(tempfile.gettempdir()) / "econas-cache"
 
 
 def _agrees(found: Calibration, settings: EnergySettings) -> bool:

@@ -63,7 +63,7 @@ class CompositeMeter:
             try:
                 reading = meter.read()
             except MeasurementError as error:
-                raise MeasurementError(str(error), sum(self._latest_j)) from None
+                raise MeasurementError(error.args[0], sum(self._latest_j)) from None
             self._latest_j[place] = reading.energy_j - self._first_j[place]
             time_s = max(time_s, reading.time_s)
         if all(now_j > then_j for now_j, then_j in zip(self._latest_j, self._shown_j, strict=True)):

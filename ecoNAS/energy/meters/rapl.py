@@ -133,7 +133,7 @@ class RaplMeter:
             try:
                 total_j += counter.advance(raw_uj, now_s)
             except MeasurementError as error:
-                raise MeasurementError(str(error), sum(item.energy_j for item in self._counters)) from None
+                raise MeasurementError(error.args[0], sum(item.energy_j for item in self._counters)) from None
         return Reading(total_j, now_s)
 
     def state(self) -> DeviceState:
