@@ -135,6 +135,13 @@ class TrialEnded(_Event):
     phases: tuple[Phase, ...] = ()
 
 
+class RefinementStarted(_Event):
+    """These ended trials, whose place on the front is not settled, are about to be measured again."""
+
+    type: Literal["refinement_started"] = "refinement_started"
+    trials: tuple[int, ...]
+
+
 class ProfileRefined(_Event):
     """The energy profile of an ended trial was measured again, to a tighter target."""
 
@@ -191,6 +198,7 @@ Event = Annotated[
     | TrialStarted
     | WorkerLost
     | TrialEnded
+    | RefinementStarted
     | ProfileRefined
     | BaselineProfiled
     | EnergyMetered

@@ -49,7 +49,7 @@ def front_view(run: Run, names: Sequence[str] | None = None, width: int = 80) ->
     lines: list[RenderableType] = [
         headline,
         front_table(run, names, width),
-        Text("* knee: the best balance of all objectives"),
+        Text("* knee: the best balance of all objectives; ± is one standard error"),
     ]
     if width < WIDE:
         architectures = [trial.evaluation.candidate.architecture for trial in members if trial.evaluation]

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -62,6 +63,11 @@ class Progress:
                 self._console.print(
                     f"trial {event.trial} {event.outcome} in {event.duration_s:.1f} s ({done}/{self._trials})"
                 )
+        elif event.type == "refinement_started":
+            self._console.print(f"measuring again, more closely, what decides the front: {_trials(event.trials)}")
+            self._bar.update(self._task, description="measuring the front again")
+        elif event.type == "profile_refined" and not self._is_live:
+            self._console.print(f"trial {event.trial} measured again")
         elif event.type == "worker_lost":
             self._console.print(f"a worker died with trial {event.trial} and was replaced: {event.reason}")
         elif event.type == "meter_failed":
@@ -82,3 +88,7 @@ class Progress:
     def _describe(self) -> str:
         others = [f"{count} {outcome}" for outcome, count in self._outcomes.items() if outcome not in COUNTED]
         return f"({', '.join(others)})" if others else ""
+
+
+def _trials(numbers: Sequence[int]) -> str:
+    return f"trial{'' if len(numbers) == 1 else 's'} {', '.join(map(str, numbers))}"

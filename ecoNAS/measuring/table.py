@@ -63,7 +63,7 @@ def _table(ordered: Sequence[EnergyProfile], columns: Sequence[str], below: Sequ
     headings = (f"joules per\nimage{known}", "latency", "p95", "power", "peak", "memory")
     shown = [place for place in range(len(headings)) if any(row[place] for row in figures)]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("rank", no_wrap=True)
+    table.add_column("#", no_wrap=True)
     table.add_column("network", overflow="fold")
     for heading in columns:
         table.add_column(heading, no_wrap=True)
@@ -134,12 +134,12 @@ def _notes(records: Sequence[EnergyProfile], varying: Sequence[str]) -> list[str
     notes = []
     if any(record.measurement for record in records):
         notes.append(
-            "± is the 95 % interval for comparing networks on this device; ranks whose intervals overlap are ranges. "
-            "Latency is per batch."
+            "± is the 95 % interval for comparing networks on this device; ranks (#) whose intervals overlap are "
+            "ranges. Latency is per batch."
         )
         notes.append("Against other devices, and in watts, the wider interval `absolute_j` of --json holds.")
     if any(record.energy and record.energy.kind == "estimated" for record in records):
-        notes.append("x/÷ is the 95 % interval of an estimate; ranks whose intervals overlap are ranges.")
+        notes.append("x/÷ is the 95 % interval of an estimate; ranks (#) whose intervals overlap are ranges.")
     common = [reason for reason in records[0].reasons if all(reason in record.reasons for record in records)]
     if len(records) > 1:
         notes += [f"Of all: {reason}." for reason in common]

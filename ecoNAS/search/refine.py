@@ -15,7 +15,7 @@ import numpy as np
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.evaluation.objectives import Objectives
 from ecoNAS.evaluation.workers import Finished, Workers
-from ecoNAS.events import Event, ProfileRefined, profiling
+from ecoNAS.events import Event, ProfileRefined, RefinementStarted, profiling
 from ecoNAS.pareto import dominates, front
 from ecoNAS.records import Evaluation
 from ecoNAS.run_folder import RunFolder
@@ -100,7 +100,9 @@ class Refinement:
             if not wishes or self.is_stopping():
                 break
             tried |= {(wish.evaluation.digest, wish.target) for wish in wishes}
-            num_replaced += self._measure(sorted(wishes, key=lambda wish: wish.evaluation.trial))
+            wishes.sort(key=lambda wish: wish.evaluation.trial)
+            self._tell(RefinementStarted(trials=tuple(wish.evaluation.trial for wish in wishes)))
+            num_replaced += self._measure(wishes)
         return num_replaced
 
     def _measure(self, wishes: Sequence[Wish]) -> int:
@@ -130,9 +132,12 @@ class Refinement:
         )
         self.folder.write_evaluation(evaluation)
         for profile in found.profiles:
-            event = ProfileRefined(
-                trial=evaluation.trial, digest=evaluation.digest, target=wish.target, phase=profiling(profile)
+            phase = profiling(profile)
+            self._tell(
+                ProfileRefined(trial=evaluation.trial, digest=evaluation.digest, target=wish.target, phase=phase)
             )
-            self.folder.events.append(event)
-            self.on_event(event)
         return True
+
+    def _tell(self, event: Event) -> None:
+        self.folder.events.append(event)
+        self.on_event(event)

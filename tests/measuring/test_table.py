@@ -68,8 +68,8 @@ def test_the_fewest_joules_come_first_and_what_is_common_is_said_once(capsys: py
 
 def test_what_differs_has_a_column(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(capsys, [measured_elsewhere(0, 3.0), measured_elsewhere(1, 3.0, deployment=Deployment(batch=16))])
-    heading = next(line for line in lines if line.startswith("rank"))
-    assert heading.split()[:3] == ["rank", "network", "batch"]
+    heading = next(line for line in lines if line.startswith("#"))
+    assert heading.split()[:3] == ["#", "network", "batch"]
     assert "batch 4" not in "\n".join(lines)
 
 
