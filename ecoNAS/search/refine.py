@@ -22,7 +22,7 @@ from ecoNAS.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
-MAX_ROUNDS = 4  # a refined value may move a candidate on or off the front, which makes others undecided
+MAX_ROUNDS = 10  # a refined value may move a candidate on or off the front, which makes others undecided
 POLL_S = 0.5
 
 
