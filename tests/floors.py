@@ -17,7 +17,7 @@ FACE = "ecoNAS"
 # one, events stand on records and run_folder on both; in the one below, the files stand on architecture and yaml_file.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("__main__", "cli"),
-    ("experiment", "diagnosis", "measuring"),
+    ("experiment", "diagnosis", "measuring", "benchmark"),
     ("analysis", "export"),
     ("search",),
     ("evaluation",),

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ecoNAS.cli import (
+    bench,
     calibrate,
     compare,
     doctor,
@@ -30,7 +31,7 @@ from ecoNAS.cli import (
 )
 from ecoNAS.errors import EcoNASError
 
-COMMANDS = (search, evaluate, front, show, compare, report, export, measure, import_records, calibrate, doctor)
+COMMANDS = (search, evaluate, front, show, compare, report, export, measure, import_records, calibrate, bench, doctor)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -12,11 +12,12 @@ class Screening:
     """What the gate found about one candidate.
 
     Attributes:
+        costs: Of a network; None for a row of a table.
         violations: By constraint text, for the constraints that could be decided; above 0 is broken.
         values: What was compared, by the name of the objective or cost.
     """
 
-    costs: Costs
+    costs: Costs | None
     violations: dict[str, float]
     values: dict[str, float]
 

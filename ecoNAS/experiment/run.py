@@ -35,6 +35,7 @@ from ecoNAS.experiment.setup import Setup, gpu_share, profiled_on
 from ecoNAS.export.formats import DataCard
 from ecoNAS.records import Evaluation, Outcome
 from ecoNAS.run_folder import RunFolder, describe_environment, write_atomically
+from ecoNAS.search.beliefs import Target
 from ecoNAS.search.budget import Budget
 from ecoNAS.search.loop import SearchLoop
 from ecoNAS.search.memory import Memory
@@ -168,11 +169,19 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
 def _open_study(setup: Setup, folder: RunFolder, memory: Memory) -> optuna.Study:
     search = setup.config.search
     known = sum(1 for event in folder.events if event.type == "trial_ended")
-    context = SamplerContext(
-        setup.space, search.seed, search.trials, known, lambda candidate: setup.screen(candidate).passes
-    )
-    sampler = CandidateSampler(setup.space, SAMPLERS[search.sampler](context), memory.__contains__)
     objectives = setup.objectives
+    context = SamplerContext(
+        setup.space,
+        search.seed,
+        search.trials,
+        known,
+        setup.screen,
+        tuple(
+            Target(item.name, item.direction, setup.how_known(item), setup.bound_on(item)) for item in objectives.items
+        ),
+        memory.__contains__,
+    )
+    sampler = CandidateSampler(setup.space, SAMPLERS[search.sampler](context), memory.__contains__, search.seed)
     return open_study(search.storage or folder.study, objectives.names, objectives.directions, sampler)
 
 

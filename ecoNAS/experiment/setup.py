@@ -16,7 +16,7 @@ from ecoNAS.costs.counts import baseline_costs
 from ecoNAS.costs.screen import Screening, screen
 from ecoNAS.data.datasets import DataSet
 from ecoNAS.energy.estimate import EnergyEstimator, estimate_energy_per_image, estimate_training
-from ecoNAS.evaluation.objectives import BATCH_1, Objectives
+from ecoNAS.evaluation.objectives import BATCH_1, Known, Objective, Objectives
 from ecoNAS.evaluation.task import EvaluationTask, ReadyModelTask
 from ecoNAS.measurement import MeterInfo
 from ecoNAS.records import Costs, EnergyProfile
@@ -89,8 +89,22 @@ class Setup:
         )
         return energy.value_j
 
-    def task(self, number: int, candidate: Candidate, costs: Costs, folder: Path | None) -> EvaluationTask:
+    def how_known(self, objective: Objective) -> Known:
+        """Return how an objective is known here: joules that are estimated need no device."""
+        is_estimated = self.estimator is not None and objective.known == "measurable" and objective.is_energy
+        return "exact" if is_estimated else objective.known
+
+    def bound_on(self, objective: Objective) -> float | None:
+        """Return the tightest of the user's bounds on an objective, on its bad side; None where there is none."""
+        sense = "<=" if objective.direction == "minimize" else ">="
+        bounds = [item.bound for item in self.constraints if item.name == objective.name and item.sense == sense]
+        if not bounds:
+            return None
+        return min(bounds) if sense == "<=" else max(bounds)
+
+    def task(self, number: int, candidate: Candidate, costs: Costs | None, folder: Path | None) -> EvaluationTask:
         """Return what a worker is told about one candidate."""
+        assert costs is not None  # as of every network
         return EvaluationTask(
             **self._shared(folder),
             costs=costs,

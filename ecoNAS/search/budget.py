@@ -47,9 +47,9 @@ class Budget:
                 whole_s = (event.phases[-1].ended - event.phases[0].started).total_seconds()
                 self._ended_s[event.trial] = max(event.duration_s, whole_s)
 
-    def promise(self, trial: int, costs: Costs) -> None:
+    def promise(self, trial: int, costs: Costs | None) -> None:
         """Take in what a candidate will take, where that is known before."""
-        if self.price_j is not None:
+        if self.price_j is not None and costs is not None:
             self._prices_j[trial] = self.price_j(costs)
 
     def why_full(self, costs: Costs | None = None) -> str:

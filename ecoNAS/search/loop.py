@@ -15,10 +15,10 @@ from optuna.trial import Trial, TrialState
 from ecoNAS.costs.screen import Screening
 from ecoNAS.errors import MeasurementError
 from ecoNAS.evaluation.workers import Finished
-from ecoNAS.events import Event, RunEnded, TrialEnded, TrialProposed, TrialStarted, WorkerLost, phases_of
-from ecoNAS.records import Costs, Evaluation, Outcome
+from ecoNAS.events import Event, RunEnded, TrialEnded, TrialProposed, TrialStarted, WorkerLost
+from ecoNAS.records import Costs, Outcome
 from ecoNAS.search.memory import Seen
-from ecoNAS.search.parts import Parts
+from ecoNAS.search.parts import Parts, Result
 from ecoNAS.search.scale import NUM_FIRST, fix_scale
 from ecoNAS.search.storage import is_whole, orphans, tell
 from ecoNAS.search.streaks import MAX_IN_A_ROW, Hopeless, Streak
@@ -190,7 +190,7 @@ class SearchLoop:
         self._log(TrialStarted(trial=number, digest=running.candidate.digest, attempt=running.attempt))
         self.parts.workers.submit(running.task)
 
-    def _settle(self, finished: Finished[Any, Evaluation]) -> None:
+    def _settle(self, finished: Finished[Any, Any]) -> None:
         """Take in what a worker returned."""
         running = self._running[finished.task.trial]
         number = running.trial.number
@@ -215,7 +215,7 @@ class SearchLoop:
         reason = f"{_last_line(finished.error)} (see {log.relative_to(self.parts.folder.path)})"
         self._end(running.trial, _ended(running.trial, running.candidate.digest, Outcome.FAILED, reason))
 
-    def _end_evaluated(self, trial: Trial, evaluation: Evaluation) -> None:
+    def _end_evaluated(self, trial: Trial, evaluation: Result) -> None:
         """End a trial whose evaluation is on disk."""
         event = TrialEnded(
             trial=trial.number,
@@ -224,18 +224,18 @@ class SearchLoop:
             reason=evaluation.reason,
             violations=evaluation.violations,
             duration_s=(evaluation.ended - evaluation.started).total_seconds(),
-            phases=phases_of(evaluation),
+            phases=self.parts.phases(evaluation),
         )
         self._end(trial, event, evaluation)
         self._fix_scale(at_least=NUM_FIRST)
 
-    def _end(self, trial: Trial, event: TrialEnded, evaluation: Evaluation | None = None) -> None:
+    def _end(self, trial: Trial, event: TrialEnded, evaluation: Result | None = None) -> None:
         """Write that a trial ended, remember it, and tell the study."""
         self._log(event)
         self._note(event, evaluation)
         self._tell(trial, event)
 
-    def _note(self, event: TrialEnded, evaluation: Evaluation | None) -> None:
+    def _note(self, event: TrialEnded, evaluation: Result | None) -> None:
         """Count an ended trial, and remember its candidate if it is the first of its digest."""
         self.outcomes[event.outcome] += 1
         self._streak.note(event.outcome)

@@ -3,21 +3,113 @@
 The same loop drives real training, tests and tables; they differ in nothing but these parts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
 
 import optuna
 
 from ecoNAS.costs.screen import GateTally, Screening
 from ecoNAS.evaluation.workers import Workers
-from ecoNAS.events import Event
+from ecoNAS.events import Event, Phase, phases_of
 from ecoNAS.pareto import Direction
-from ecoNAS.records import Evaluation
-from ecoNAS.run_folder import RunFolder
+from ecoNAS.records import Costs, Outcome
 from ecoNAS.search.budget import Budget
 from ecoNAS.search.memory import Memory
 from ecoNAS.space.protocol import Space
+
+
+class Result(Protocol):
+    """What a worker returns of a candidate: an `Evaluation`, or what a table holds."""
+
+    @property
+    def trial(self) -> int:
+        """The trial that it belongs to."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Of the candidate."""
+        ...
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why, where that needs saying."""
+        ...
+
+    @property
+    def violations(self) -> dict[str, float]:
+        """By constraint."""
+        ...
+
+    @property
+    def started(self) -> datetime:
+        """UTC."""
+        ...
+
+    @property
+    def ended(self) -> datetime:
+        """UTC."""
+        ...
+
+
+class Log(Protocol):
+    """Where events go."""
+
+    def append(self, event: Event) -> None:
+        """Keep one more."""
+        ...
+
+    def __iter__(self) -> Iterator[Event]: ...
+
+
+class Archive(Protocol):
+    """Where a search keeps what happened: a `RunFolder`, or the memory of a benchmark."""
+
+    @property
+    def path(self) -> Path:
+        """Where people find it."""
+        ...
+
+    @property
+    def events(self) -> Log:
+        """Everything that happened."""
+        ...
+
+    def evaluations(self) -> Mapping[str, Any]:
+        """Return all results by digest."""
+        ...
+
+    def write_evaluation(self, evaluation: Any) -> None:
+        """Keep one result."""
+        ...
+
+    def log(self, trial: int) -> Path:
+        """Where the reasons of a failed trial are written."""
+        ...
+
+
+class Limits(Protocol):
+    """What a search may take; see `search.budget.Budget`."""
+
+    def note(self, event: Event) -> None:
+        """Take in what happened."""
+        ...
+
+    def promise(self, trial: int, costs: Costs | None) -> None:
+        """Take in what a candidate will take."""
+        ...
+
+    def why_full(self, costs: Costs | None = None) -> str:
+        """Return why no more candidate can be begun; empty where there is room."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +124,26 @@ class Parts:
         bounds: The user's bounds on objectives, for the scale of the hypervolume.
         budget: What the search may take.
         next_task: What a worker does next with a candidate whose present stage is over; None where that was the last.
+        phases: The stretches of a result, for the ledger.
         on_event: Called after each event was written.
         on_tick: Called at least every half second or so, between events.
     """
 
     space: Space[Any]  # Any: whatever the space holds
     study: optuna.Study
-    workers: Workers[Any, Evaluation]
-    folder: RunFolder
+    workers: Workers[Any, Any]  # Any: tasks and results, which `make_task` and `values` know
+    folder: Archive
     memory: Memory
     tally: GateTally
     screen: Callable[[Any], Screening]
     make_task: Callable[[int, Any, Screening], Any]
-    values: Callable[[Evaluation], tuple[float, ...] | None]
+    values: Callable[[Any], tuple[float, ...] | None]
     names: tuple[str, ...]
     directions: tuple[Direction, ...]
     bounds: dict[str, float]
     trials: int
-    budget: Budget = field(default_factory=Budget)
-    next_task: Callable[[Any, Evaluation], Any | None] = lambda task, evaluation: None
+    budget: Limits = field(default_factory=Budget)
+    next_task: Callable[[Any, Any], Any | None] = lambda task, evaluation: None
+    phases: Callable[[Any], tuple[Phase, ...]] = phases_of
     on_event: Callable[[Event], None] = lambda event: None
     on_tick: Callable[[], None] = lambda: None

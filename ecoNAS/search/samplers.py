@@ -18,11 +18,14 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ecoNAS.architecture import derive_seed
+from ecoNAS.costs.screen import Screening
+from ecoNAS.search.beliefs import Target
+from ecoNAS.search.cost_aware import CostAwareProposer, Measure
+from ecoNAS.search.pool import Pool
 from ecoNAS.space.protocol import HasDigest, Parameters, Space
 
 MAX_PROPOSALS = 20
-NUM_SPREAD = 12  # TPE itself draws its first ten at random
-POOL_SIZE = 256
+MAX_DRAWS = 200
 
 
 class Proposer(Protocol):
@@ -72,49 +75,14 @@ class OptunaProposer:
         self._sampler.after_trial(study, trial, state, values)
 
 
-class SpreadStart:
-    """Spreads the first candidates over the range of MACs, which is known before training, then hands over.
-
-    Uniform draws over decisions crowd in the middle of the costs, and the front lacks its ends. From a pool of random
-    candidates that pass the gate, ordered by MACs, the first takes the least, the second the most, and the next ones
-    halve what is left (van der Corput's sequence), so that any number of them is spread.
-    """
-
-    def __init__(self, context: "SamplerContext", then: Proposer) -> None:
-        self._context = context
-        self._then = then
-        self._pool: list[Parameters] = []
-
-    def propose(self, study: Study, trial: FrozenTrial, attempt: int) -> Parameters:
-        """Return a candidate of the pool for the first trials, then what the other proposes."""
-        if trial.number >= NUM_SPREAD:
-            return self._then.propose(study, trial, attempt)
-        pool = self._pool = self._pool or self._draw_pool()
-        if not pool:
-            return self._then.propose(study, trial, attempt)
-        place = round(_spread(trial.number) * (len(pool) - 1))
-        return pool[(place + attempt) % len(pool)]
-
-    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
-        """Let the other note the end of a trial; the types are Optuna's."""
-        if isinstance(self._then, OptunaProposer):
-            self._then.after_trial(study, trial, state, values)
-
-    def _draw_pool(self) -> list[Parameters]:
-        space, rng = self._context.space, np.random.default_rng(derive_seed(self._context.seed, "spread start"))
-        drawn = [space.random(rng) for _ in range(POOL_SIZE)]
-        passing = [candidate for candidate in drawn if space.is_valid(candidate) and self._context.passes(candidate)]
-        passing.sort(key=lambda candidate: space.costs(candidate).macs)
-        return [space.parameters(candidate) for candidate in passing]
-
-
 class CandidateSampler(BaseSampler):
     """An Optuna sampler that proposes candidates which the study has not seen, where it can."""
 
-    def __init__(self, space: Space[Any], proposer: Proposer, is_seen: Callable[[str], bool]) -> None:
+    def __init__(self, space: Space[Any], proposer: Proposer, is_seen: Callable[[str], bool], seed: int = 0) -> None:
         self._space = space
         self._proposer = proposer
         self._is_seen = is_seen
+        self._seed = seed
         self._distributions: dict[str, BaseDistribution] = dict(distributions(space))
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -124,16 +92,23 @@ class CandidateSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return a proposal that is new to the study, or the last of 20 that were not."""
+        """Return a proposal that is valid and new to the study; a random one of that kind where 20 were not."""
         if not search_space:
             return {}
         proposal: Parameters = {}
         for attempt in range(MAX_PROPOSALS):
             proposal = self._proposer.propose(study, trial, attempt)
-            candidate: HasDigest = self._space.from_parameters(proposal)
-            if not self._is_seen(candidate.digest):
-                break
+            if self._is_fresh(self._space.from_parameters(proposal)):
+                return proposal
+        rng = np.random.default_rng(derive_seed(self._seed, "fresh", trial.number))
+        for _ in range(MAX_DRAWS):
+            candidate = self._space.random(rng)
+            if self._is_fresh(candidate):
+                return self._space.parameters(candidate)
         return proposal
+
+    def _is_fresh(self, candidate: HasDigest) -> bool:
+        return not self._is_seen(candidate.digest) and self._space.is_valid(candidate)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -143,7 +118,7 @@ class CandidateSampler(BaseSampler):
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
         """Pass on the end of a trial."""
-        if isinstance(self._proposer, OptunaProposer | SpreadStart):
+        if isinstance(self._proposer, OptunaProposer):
             self._proposer.after_trial(study, trial, state, values)
 
 
@@ -161,14 +136,22 @@ class SamplerContext:
         seed: Of the run.
         trials: How many are to be evaluated in all.
         told: How many trials have ended before this session; keeps a resumed sampler from repeating its draws.
-        passes: Whether a candidate passes the gate; costs nothing but a count.
+        screen: The gate, which also tells what is exact; costs nothing but a count.
+        targets: The objectives, in the study's order.
+        is_seen: Whether a digest was proposed before.
+        measure: Measures candidates before one of them is trained; None where that cannot be had.
+        reference: The worst values worth having, one a target; None where nobody says.
     """
 
     space: Space[Any]  # Any: whatever the space holds
     seed: int
     trials: int
     told: int
-    passes: Callable[[Any], bool]
+    screen: Callable[[Any], Screening]
+    targets: tuple[Target, ...]
+    is_seen: Callable[[str], bool]
+    measure: Measure | None = None
+    reference: tuple[float, ...] | None = None
 
 
 def _random(context: SamplerContext) -> Proposer:
@@ -189,27 +172,19 @@ def _tpe(context: SamplerContext) -> Proposer:
         return OptunaProposer(context.space, TPESampler(multivariate=True, seed=seed))
 
 
-def _auto(context: SamplerContext) -> Proposer:
-    return SpreadStart(context, _tpe(context))
+def _cost_aware(context: SamplerContext) -> Proposer:
+    pool = Pool(context.space, context.screen, context.seed)
+    return CostAwareProposer(
+        pool, context.targets, context.is_seen, measure=context.measure, reference=context.reference
+    )
 
 
 SAMPLERS: Mapping[str, Callable[[SamplerContext], Proposer]] = {
-    "auto": _auto,
+    "auto": _cost_aware,
     "nsga2": _nsga2,
     "random": _random,
     "tpe": _tpe,
 }
-
-
-def _spread(index: int) -> float:
-    """Return 0, 1, 1/2, 1/4, 3/4, 1/8 and so on: the ends, then van der Corput's sequence in base 2 (1935)."""
-    if index < 2:
-        return float(index)
-    number, share, result = index - 1, 0.5, 0.0
-    while number:
-        result += share * (number & 1)
-        number, share = number >> 1, share / 2
-    return result
 
 
 def _seed32(*parts: Any) -> int:

@@ -10,8 +10,6 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ecoNAS.records import Costs
-
 Value = bool | int | float | str
 Parameters = dict[str, Value]
 Choices = Mapping[str, tuple[Value, ...]]
@@ -45,6 +43,15 @@ class Space(Protocol[CandidateT]):
         """Every decision that has more than one choice, by its readable name."""
         ...
 
+    @property
+    def feature_decisions(self) -> tuple[str, ...]:
+        """The decision that each feature of `encode` stands for, (num_features,)."""
+        ...
+
+    def listing(self, limit: int) -> list[CandidateT] | None:
+        """Return every valid candidate, each once, or None where there may be more than `limit`."""
+        ...
+
     def sample(self, trial: Suggests) -> CandidateT:
         """Ask `trial` for every parameter, inactive ones too, and return the candidate they mean."""
         ...
@@ -71,10 +78,6 @@ class Space(Protocol[CandidateT]):
 
     def from_parameters(self, parameters: Mapping[str, Value]) -> CandidateT:
         """Return the candidate that flat parameters mean; inverse of `parameters`."""
-        ...
-
-    def costs(self, candidate: CandidateT) -> Costs:
-        """Return what is exact before training."""
         ...
 
     def is_valid(self, candidate: CandidateT) -> bool:

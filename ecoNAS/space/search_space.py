@@ -7,6 +7,7 @@ are canonicalised away, so the digest of a candidate is its identity. How often 
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from math import prod
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from ecoNAS.architecture import (
 from ecoNAS.errors import ArchitectureError
 from ecoNAS.records import Costs
 from ecoNAS.space.choices import SpaceFile
+from ecoNAS.space.encoding import encode, feature_names
 from ecoNAS.space.protocol import Choices, Parameters, Suggests, Value
 from ecoNAS.space.rules import RULES
 from ecoNAS.yaml_file import read_yaml
@@ -81,6 +83,20 @@ class SearchSpace:
         others = [len(values) for name, values in self.decisions.items() if not name.startswith("stage")]
         return prod(sizes) * prod(others)
 
+    @property
+    def feature_decisions(self) -> tuple[str, ...]:
+        """The decision that each feature of `encode` stands for, (num_features,)."""
+        return feature_names(self.choices)
+
+    def listing(self, limit: int) -> list[Candidate] | None:
+        """Return every valid candidate, each once, or None where there may be more than `limit`."""
+        if prod(len(values) for values in self.choices.values()) > limit:
+            return None
+        sets = product(*self.choices.values())
+        drafts = (self.from_parameters(dict(zip(self.choices, values, strict=True))) for values in sets)
+        found = {candidate.digest: candidate for candidate in drafts if self.is_valid(candidate)}
+        return list(found.values())
+
     def sample(self, trial: Suggests) -> Candidate:
         """Ask `trial` for every parameter and return the candidate they mean."""
         return self.from_parameters({name: trial.suggest_categorical(name, c) for name, c in self.choices.items()})
@@ -111,16 +127,7 @@ class SearchSpace:
 
     def encode(self, candidate: Candidate) -> NDArray[np.float64]:
         """Return (num_features,): numbers as 'is active' and rank in 0..1, names as one-hot; zero where inactive."""
-        here, active = self.parameters(candidate), self._active(candidate)
-        features: list[float] = []
-        for name, choices in self.choices.items():
-            is_active, index = name in active, choices.index(here[name])
-            if any(isinstance(value, str) for value in choices):
-                features += [float(is_active and place == index) for place in range(len(choices))]
-            else:
-                order = sorted(choices).index(here[name])
-                features += [float(is_active), order / (len(choices) - 1) if is_active else 0.0]
-        return np.asarray(features)
+        return encode(self.choices, self.parameters(candidate), self._active(candidate))
 
     def parameters(self, candidate: Candidate) -> Parameters:
         """Return the flat parameters of a candidate of this space; inactive ones hold their first choice.

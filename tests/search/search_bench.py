@@ -13,6 +13,7 @@ from ecoNAS.evaluation.objectives import OBJECTIVES, Objectives
 from ecoNAS.evaluation.workers import InProcessWorkers
 from ecoNAS.records import Costs, Evaluation, Outcome, Score, Training, TrainingKey, now
 from ecoNAS.run_folder import RunFolder
+from ecoNAS.search.beliefs import Target
 from ecoNAS.search.budget import Budget
 from ecoNAS.search.loop import SearchLoop
 from ecoNAS.search.memory import Memory
@@ -92,7 +93,13 @@ class Bench:
         memory = Memory()
         objectives = Objectives((OBJECTIVES["accuracy"], OBJECTIVES["params"]), 1e6)
         context = SamplerContext(
-            space, 0, self.trials, 0, lambda candidate: screen(space.costs(candidate), constraints).passes
+            space,
+            0,
+            self.trials,
+            0,
+            lambda candidate: screen(space.costs(candidate), constraints),
+            tuple(Target(item.name, item.direction, item.known) for item in objectives.items),
+            memory.__contains__,
         )
         sampler = CandidateSampler(space, SAMPLERS[self.sampler](context), memory.__contains__)
         study = open_study(self.folder.study, objectives.names, objectives.directions, sampler)

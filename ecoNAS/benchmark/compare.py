@@ -1,0 +1,155 @@
+"""How samplers compare on a table: shares of the true hypervolume at checkpoints of cost, over seeds, and paired."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from ecoNAS.benchmark.lookup import Make, Trace, run_once
+from ecoNAS.evaluation.tabular import Table
+from ecoNAS.pareto import front, hypervolume, scale
+
+Floats = NDArray[np.float64]
+
+CHECKPOINTS = (25, 50, 100, 200, 500)
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one search had found when it had spent `cost`.
+
+    Attributes:
+        cost: In full trainings.
+        hv_frac: Of the true hypervolume.
+        useful_frac: The same within the useful bound; None where the specification has none.
+        front_points: Members of the true front among what was trained.
+    """
+
+    sampler: str
+    seed: int
+    cost: float
+    hv_frac: float
+    useful_frac: float | None
+    front_points: int
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One search with its readings."""
+
+    sampler: str
+    seed: int
+    trace: Trace
+    readings: tuple[Reading, ...]
+
+
+class Judge:
+    """Knows the truth of a table."""
+
+    def __init__(self, table: Table) -> None:
+        """Find the true front and its hypervolume."""
+        spec = table.scale
+        self._scaled = scale(table.objectives, spec.ideal, spec.nadir)
+        self._reference = np.array(spec.reference)
+        self._is_best = front(table.objectives, table.directions)
+        self.hypervolume = self._volume(np.flatnonzero(self._is_best), self._reference)
+        self._useful: Floats | None = None
+        if spec.useful:
+            self._useful = self._reference.copy()
+            for place, name in enumerate(table.names):
+                if name in spec.useful:
+                    span = spec.nadir[place] - spec.ideal[place]
+                    self._useful[place] = (spec.useful[name] - spec.ideal[place]) / span
+            self._useful_hypervolume = self._volume(np.flatnonzero(self._is_best), self._useful)
+
+    @property
+    def num_front(self) -> int:
+        """Members of the true front."""
+        return int(self._is_best.sum())
+
+    def read(self, sampler: str, seed: int, trace: Trace, cost: float) -> Reading:
+        """Return what a search had found when it had spent `cost`."""
+        known = [row for row, spent in zip(trace.rows, trace.costs, strict=True) if spent <= cost + ROUNDING]
+        rows = np.array(known, dtype=np.int64)
+        useful = None
+        if self._useful is not None:
+            useful = self._volume(rows, self._useful) / self._useful_hypervolume
+        share = self._volume(rows, self._reference) / self.hypervolume
+        return Reading(sampler, seed, cost, share, useful, int(self._is_best[rows].sum()))
+
+    def _volume(self, rows: NDArray[np.int64], reference: Floats) -> float:
+        return hypervolume(self._scaled[rows], reference, ["minimize"] * len(reference))
+
+
+def checkpoints(budget: float) -> tuple[float, ...]:
+    """Return the costs at which searches are read: the usual ones within the budget, and the budget itself."""
+    return (*(float(cost) for cost in CHECKPOINTS if cost < budget), float(budget))
+
+
+def search_all(
+    table: Table,
+    samplers: Sequence[tuple[str, Make]],
+    seeds: int,
+    budget: float,
+    on_search: Callable[[Search], None] = lambda search: None,
+) -> list[Search]:
+    """Run every sampler with every seed.
+
+    Args:
+        table: The benchmark.
+        samplers: By name.
+        seeds: How many, from 0.
+        budget: In full trainings.
+        on_search: Called after each search.
+    """
+    judge, found = Judge(table), list[Search]()
+    for seed in range(seeds):
+        for name, make in samplers:
+            trace = run_once(table, make, seed, budget)
+            readings = tuple(judge.read(name, seed, trace, cost) for cost in checkpoints(budget))
+            found.append(Search(name, seed, trace, readings))
+            on_search(found[-1])
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A paired difference, with the 95 % interval of its mean (Student's t over seeds)."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def paired(ones: Sequence[float], others: Sequence[float]) -> Difference:
+    """Return the mean of `ones` minus `others`, pair by pair; the interval is empty of meaning below two pairs."""
+    gaps = np.array(ones) - np.array(others)
+    mean = float(gaps.mean())
+    if len(gaps) < 2:
+        return Difference(mean, float("-inf"), float("inf"))
+    half = float(student.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps)))
+    return Difference(mean, mean - half, mean + half)
+
+
+def as_json(spec: str, table: Table, searches: Sequence[Search]) -> dict[str, Any]:  # Any: JSON
+    """Return everything that was read, as plain JSON."""
+    return {
+        "spec": spec,
+        "true_hypervolume": Judge(table).hypervolume,
+        "results": [asdict(reading) for search in searches for reading in search.readings],
+        "searches": [
+            {
+                "sampler": search.sampler,
+                "seed": search.seed,
+                "trained": len(search.trace.rows),
+                "measured": search.trace.measured,
+                "seconds_per_proposal": search.trace.proposal_s,
+                "ended": search.trace.ended,
+            }
+            for search in searches
+        ],
+    }

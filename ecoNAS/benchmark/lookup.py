@@ -1,0 +1,234 @@
+"""One search over a table: the loop of a real search, its parts replaced by looking up, counting and remembering.
+
+Costs are counted in full trainings: a training is 1, and what is measurable costs what the specification says, once a
+candidate. How samplers compare is decided by `compare`.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from ecoNAS.costs.screen import GateTally, Screening
+from ecoNAS.evaluation.tabular import Row, Table, TableSpace
+from ecoNAS.evaluation.workers import InProcessWorkers
+from ecoNAS.events import Event
+from ecoNAS.records import Costs, Outcome, now
+from ecoNAS.search.beliefs import Target
+from ecoNAS.search.loop import SearchLoop
+from ecoNAS.search.memory import Memory
+from ecoNAS.search.parts import Parts
+from ecoNAS.search.samplers import CandidateSampler, Proposer, SamplerContext
+
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """A task and, since nothing is to be computed, its result."""
+
+    trial: int
+    row: Row
+    outcome: Outcome = Outcome.EVALUATED
+    reason: str = ""
+    violations: dict[str, float] = field(default_factory=dict)
+    started: datetime = field(default_factory=now)
+    ended: datetime = field(default_factory=now)
+
+    @property
+    def digest(self) -> str:
+        """Of the row."""
+        return self.row.digest
+
+
+@dataclass(slots=True)
+class Charge:
+    """What was spent, in full trainings; the `Limits` of a search over a table."""
+
+    table: Table
+    budget: float
+    spent: float = 0.0
+    measured: set[int] = field(default_factory=set)
+
+    def measure(self, rows: Sequence[Row]) -> list[Mapping[str, float]]:
+        """Return the measurable objectives of rows; those not asked for before are paid."""
+        for row in rows:
+            if row.index not in self.measured:
+                self.measured.add(row.index)
+                self.spent += self.table.measuring_cost
+        return [self.table.measurable(row.index) for row in rows]
+
+    def train(self, row: Row) -> None:
+        """Pay for a training, and for the measurement that belongs to it."""
+        self.measure([row])
+        self.spent += 1.0
+
+    def note(self, event: Event) -> None:
+        """Events cost nothing."""
+
+    def promise(self, trial: int, costs: Costs | None) -> None:
+        """What a candidate will take is the same for all."""
+
+    def why_full(self, costs: Costs | None = None) -> str:
+        """Return why no more training fits; empty where one does."""
+        needed = 1.0 + self.table.measuring_cost
+        if self.spent + needed <= self.budget + ROUNDING:
+            return ""
+        return f"{self.spent:.4g} of {self.budget:.4g} full trainings are spent"
+
+
+@dataclass(slots=True)
+class InMemory:
+    """The `Archive` and log of a search that leaves nothing behind."""
+
+    path: Path = Path("memory")
+    kept: list[Event] = field(default_factory=list)
+
+    @property
+    def events(self) -> "InMemory":
+        """The log."""
+        return self
+
+    def append(self, event: Event) -> None:
+        """Keep one more."""
+        self.kept.append(event)
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self.kept)
+
+    def evaluations(self) -> dict[str, Any]:
+        """Return nothing: such a search is never taken up again."""
+        return {}
+
+    def write_evaluation(self, evaluation: Any) -> None:
+        """Keep nothing: results are in the table."""
+
+    def log(self, trial: int) -> Path:
+        """Return where a look-up that failed would say why."""
+        raise AssertionError(f"trial {trial} failed, and looking up cannot")
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What one search did.
+
+    Attributes:
+        rows: In the order of training.
+        costs: (rows,), in full trainings, spent when each was known.
+        measured: How many candidates were measured.
+        proposal_s: Mean seconds of a proposal.
+        ended: Why it ended.
+    """
+
+    rows: tuple[int, ...]
+    costs: tuple[float, ...]
+    measured: int
+    proposal_s: float
+    ended: str
+
+
+Make = Callable[[SamplerContext], Proposer]
+
+
+def run_once(table: Table, make: Make, seed: int, budget: float) -> Trace:
+    """Search a table once.
+
+    Args:
+        table: The benchmark.
+        make: Of the sampler.
+        seed: Of everything random.
+        budget: In full trainings.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    space, charge, memory, archive = TableSpace(table), Charge(table, budget), Memory(), InMemory()
+    targets = tuple(Target(item.name, item.direction, item.known) for item in table.spec.objectives)
+
+    def screen(row: Row) -> Screening:
+        return Screening(None, {}, table.exact(row.index))
+
+    context = SamplerContext(
+        space,
+        seed,
+        int(budget),
+        0,
+        screen,
+        targets,
+        memory.__contains__,
+        charge.measure if table.measuring_cost or any(target.known == "measurable" for target in targets) else None,
+        reference_of(table),
+    )
+    sampler = _Timed(CandidateSampler(space, make(context), memory.__contains__, seed))
+    study = optuna.create_study(directions=list(table.directions), sampler=sampler)
+    rows: list[int] = []
+    costs: list[float] = []
+
+    def train(task: LookUp) -> LookUp:
+        charge.train(task.row)
+        rows.append(task.row.index)
+        costs.append(charge.spent)
+        return task
+
+    loop = SearchLoop(
+        Parts(
+            space=space,
+            study=study,
+            workers=InProcessWorkers(train),
+            folder=archive,
+            memory=memory,
+            tally=GateTally(()),
+            screen=screen,
+            make_task=lambda number, row, found: LookUp(number, row),
+            values=lambda result: tuple(table.objectives[result.row.index].tolist()),
+            names=table.names,
+            directions=table.directions,
+            bounds={},
+            trials=len(table),
+            budget=charge,
+            phases=lambda result: (),
+        )
+    )
+    ended = loop.run()
+    return Trace(tuple(rows), tuple(costs), len(charge.measured), sampler.mean_s, ended.reason)
+
+
+def reference_of(table: Table) -> tuple[float, ...]:
+    """Return the reference point of a table in the objectives' own units."""
+    scale = table.scale
+    parts = zip(scale.ideal, scale.nadir, scale.reference, strict=True)
+    return tuple(ideal + reference * (nadir - ideal) for ideal, nadir, reference in parts)
+
+
+class _Timed(BaseSampler):
+    """A sampler with a watch."""
+
+    def __init__(self, sampler: CandidateSampler) -> None:
+        self._sampler = sampler
+        self._seconds = 0.0
+        self._asked = 0
+
+    @property
+    def mean_s(self) -> float:
+        return self._seconds / max(self._asked, 1)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Any:
+        return self._sampler.infer_relative_search_space(study, trial)
+
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Any) -> Any:
+        began = time.perf_counter()
+        found = self._sampler.sample_relative(study, trial, search_space)
+        self._seconds += time.perf_counter() - began
+        self._asked += 1
+        return found
+
+    def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: Any) -> Any:
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: Any, values: Any) -> None:
+        self._sampler.after_trial(study, trial, state, values)

@@ -1,0 +1,193 @@
+"""Samplers to compare with: what Optuna offers, and simple methods that a careful user would write.
+
+Each gets the same loop, the same wrapper against repetition and the same table. Those that use cheap costs say so.
+"""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+from sklearn.ensemble import RandomForestRegressor
+
+from ecoNAS.architecture import derive_seed
+from ecoNAS.benchmark.lookup import Make
+from ecoNAS.errors import EcoNASError, unknown_name
+from ecoNAS.pareto import front
+from ecoNAS.search.acquisition import Prospects, Reached, expected_hypervolume_improvement
+from ecoNAS.search.pool import Known, Pool
+from ecoNAS.search.samplers import SAMPLERS, OptunaProposer, Proposer, RandomProposer, SamplerContext
+from ecoNAS.space.protocol import Parameters
+
+Floats = NDArray[np.float64]
+
+NUM_FIRST: Final = 10  # random, before a method of its own begins
+BATCH: Final = 10  # proposals from one fit of a forest
+NUM_TREES: Final = 100
+TINY: Final = 1e-9
+
+
+class LocalSearch:
+    """Takes an unseen neighbour of a member of the front; the first candidates are random."""
+
+    def __init__(self, context: SamplerContext) -> None:
+        self._context = context
+        self._random = RandomProposer(context.space, context.seed)
+
+    def propose(self, study: Study, trial: FrozenTrial, attempt: int) -> Parameters:
+        """Return the parameters of a neighbour."""
+        told = _told(study)
+        if len(told) < NUM_FIRST:
+            return self._random.propose(study, trial, attempt)
+        space, rng = self._context.space, _rng(self._context, "local", trial, attempt)
+        members = np.flatnonzero(front(_values(told, self._context), ["minimize"] * len(self._context.targets)))
+        for place in rng.permutation(members):
+            neighbours = space.neighbours(space.from_parameters(told[place].params), rng)
+            fresh = [other for other in neighbours if not self._context.is_seen(other.digest)]
+            if fresh:
+                return space.parameters(fresh[0])
+        return self._random.propose(study, trial, attempt)
+
+
+class Forest:
+    """A random forest over the pool for every objective that is not exact; costs are not told apart otherwise."""
+
+    def __init__(self, context: SamplerContext) -> None:
+        self._context = context
+        self._random = RandomProposer(context.space, context.seed)
+        self._pool = Pool(context.space, context.screen, context.seed)
+        self._forests: tuple[int, list[RandomForestRegressor]] = (-1, [])
+
+    def propose(self, study: Study, trial: FrozenTrial, attempt: int) -> Parameters:
+        """Return the parameters of the candidate whose predicted objectives would add most hypervolume."""
+        told = _told(study)
+        if len(told) < NUM_FIRST:
+            return self._random.propose(study, trial, attempt)
+        space, targets = self._context.space, self._context.targets
+        observed = [self._pool.known(space.from_parameters(other.params)) for other in told]
+        values = _values(told, self._context)
+        members = np.flatnonzero(front(values, ["minimize"] * len(targets)))
+        pool = self._pool.candidates(
+            trial.number, [observed[place].candidate for place in members], self._context.is_seen
+        )
+        if not pool:
+            return self._random.propose(study, trial, attempt)
+        if self._forests[0] != len(told) // BATCH:
+            self._forests = len(told) // BATCH, self._fit(observed, values)
+        features = _features(pool)
+        guesses = np.stack([forest.predict(features) for forest in self._forests[1]], axis=1)
+        reached, corner = values[members], values.max(axis=0) + TINY
+        prospects = Prospects(guesses[:, :-1], guesses[:, -1], np.full(len(pool), TINY))
+        past = Reached(reached[:, :-1], reached[:, -1], corner[:-1], float(corner[-1]))
+        gain = expected_hypervolume_improvement(prospects, past)
+        rng = _rng(self._context, "forest", trial, attempt)
+        best = np.flatnonzero(gain >= gain.max() - TINY * abs(gain.max()))
+        return space.parameters(pool[int(rng.choice(best))].candidate)
+
+    def _fit(self, observed: list[Known], values: Floats) -> list[RandomForestRegressor]:
+        features = _features(observed)
+        seed = derive_seed(self._context.seed, "forest", len(observed)) % 2**32
+        return [
+            RandomForestRegressor(NUM_TREES, random_state=seed, n_jobs=1).fit(features, column) for column in values.T
+        ]
+
+
+class Peeling:
+    """No learning: trains in the order of non-dominated costs, cheap to run and large in what is free to know.
+
+    A candidate comes early if no other takes less of the known objectives and has more of the exact numbers that are
+    no objectives (MACs, parameters). It is told all measurable costs, and pays for each that it asks for.
+    """
+
+    def __init__(self, context: SamplerContext) -> None:
+        self._context = context
+        self._pool = Pool(context.space, context.screen, context.seed)
+        self._order: list[Known] = []
+
+    def propose(self, study: Study, trial: FrozenTrial, attempt: int) -> Parameters:
+        """Return the next candidate in the order."""
+        self._order = self._order or self._peel(trial.number)
+        while self._order:
+            known = self._order.pop(0)
+            if not self._context.is_seen(known.candidate.digest):
+                return self._context.space.parameters(known.candidate)
+        rng = _rng(self._context, "peeling", trial, attempt)
+        return self._context.space.parameters(self._context.space.random(rng))
+
+    def _peel(self, number: int) -> list[Known]:
+        context = self._context
+        rng = np.random.default_rng(derive_seed(context.seed, "peeling", number))
+        pool = self._pool.candidates(number, (), context.is_seen)
+        pool = [pool[place] for place in rng.permutation(len(pool))]
+        costs = [target for target in context.targets if target.known != "after_training"]
+        if context.measure is not None and any(target.known == "measurable" for target in costs):
+            pool = pool[: 5 * context.trials]
+            found = context.measure([known.candidate for known in pool])
+        else:
+            found = [{} for _ in pool]
+        extra = [name for name in (pool[0].exact if pool else ()) if name not in {target.name for target in costs}]
+        rows = []
+        for known, measured in zip(pool, found, strict=True):
+            values = {**known.exact, **measured}
+            rows.append([target.sign * values[target.name] for target in costs] + [-values[name] for name in extra])
+        left, order = np.arange(len(pool)), list[Known]()
+        points = np.array(rows)
+        while len(left):
+            members = front(points[left], ["minimize"] * points.shape[1])
+            order += [pool[place] for place in left[members]]
+            left = left[~members]
+        return order
+
+
+def _optuna(make: Any) -> Make:  # Any: constructors of Optuna's samplers have nothing in common
+    def build(context: SamplerContext) -> Proposer:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler: BaseSampler = make(derive_seed(context.seed, "rival") % 2**32)
+        return OptunaProposer(context.space, sampler)
+
+    return build
+
+
+RIVALS: Final[Mapping[str, Make]] = {
+    **SAMPLERS,
+    "forest": Forest,
+    "gp": _optuna(lambda seed: GPSampler(seed=seed)),
+    "local": LocalSearch,
+    "nsga2-20": _optuna(lambda seed: NSGAIISampler(population_size=20, seed=seed)),
+    "nsga2-50": _optuna(lambda seed: NSGAIISampler(population_size=50, seed=seed)),
+    "peeling": Peeling,
+}
+
+
+def rival(name: str) -> Make:
+    """Return a sampler by name.
+
+    Raises:
+        EcoNASError: listing the known names.
+    """
+    if name not in RIVALS:
+        raise EcoNASError(unknown_name("sampler", name, RIVALS))
+    return RIVALS[name]
+
+
+def _told(study: Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+def _values(told: list[FrozenTrial], context: SamplerContext) -> Floats:
+    return np.array([trial.values for trial in told]) * [target.sign for target in context.targets]
+
+
+def _features(candidates: list[Known]) -> Floats:
+    numbers = [list(known.exact.values()) for known in candidates]
+    return np.concatenate([np.stack([known.features for known in candidates]), np.array(numbers)], axis=1)
+
+
+def _rng(context: SamplerContext, what: str, trial: FrozenTrial, attempt: int) -> np.random.Generator:
+    return np.random.default_rng(derive_seed(context.seed, what, trial.number, attempt))

@@ -1,0 +1,65 @@
+"""`econas bench SPEC`: judge samplers on a table of results, where looking up takes the place of training."""
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecoNAS.errors import EcoNASError
+
+if TYPE_CHECKING:
+    from ecoNAS.benchmark.compare import Search
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:  # argparse has no public name for it
+    """Add the command to the parser."""
+    parser = commands.add_parser("bench", help="compare samplers on a table of results, without training")
+    parser.add_argument("spec", type=Path, metavar="SPEC", help="YAML that says what the columns of a table mean")
+    parser.add_argument("--sampler", default="auto,random", metavar="NAME[,NAME]", help="default: auto,random")
+    parser.add_argument(
+        "--budget", type=float, default=100.0, metavar="N", help="cost of a search in full trainings; default 100"
+    )
+    parser.add_argument("--seeds", type=int, default=5, metavar="K", help="searches per sampler; default 5")
+    parser.add_argument("--json", action="store_true", help="print every reading as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Search the table with every sampler and seed, and print how they compare; return 0."""
+    if not (math.isfinite(arguments.budget) and arguments.budget >= 1):
+        raise EcoNASError(f"--budget {arguments.budget:g}: must be at least 1, the cost of one full training")
+    if arguments.seeds < 1:
+        raise EcoNASError(f"--seeds {arguments.seeds}: must be at least 1")
+    names = list(dict.fromkeys(name.strip() for name in arguments.sampler.split(",")))
+
+    from ecoNAS.benchmark.compare import as_json, search_all
+    from ecoNAS.benchmark.rivals import rival
+    from ecoNAS.evaluation.tabular import read_table
+
+    samplers = [(name, rival(name)) for name in names]
+    table = read_table(arguments.spec)
+    total, done = len(samplers) * arguments.seeds, 0
+
+    def say(search: "Search") -> None:
+        nonlocal done
+        done += 1
+        last = search.readings[-1]
+        seconds = search.trace.proposal_s
+        print(
+            f"[{done}/{total}] {search.sampler}, seed {search.seed}: {last.hv_frac:.4f} of the true hypervolume for "
+            f"{last.cost:g} trainings, {seconds:.2g} s a proposal",
+            file=sys.stderr,
+        )
+
+    searches = search_all(table, samplers, arguments.seeds, arguments.budget, say)
+    if arguments.json:
+        print(json.dumps(as_json(str(arguments.spec), table, searches), indent=1))
+    else:
+        from rich.console import Console
+
+        from ecoNAS.benchmark.view import bench_view
+
+        Console(highlight=False).print(bench_view(str(arguments.spec), table, names, searches))
+    return 0

@@ -1,0 +1,139 @@
+"""The cost-aware sampler on tables: what it measures, whom it avoids, and that it goes on as it would have."""
+
+import numpy as np
+import optuna
+import pytest
+from optuna.study import Study
+from tables import SPEC, table
+
+from ecoNAS.benchmark.compare import Judge
+from ecoNAS.benchmark.lookup import Charge, reference_of, run_once
+from ecoNAS.benchmark.rivals import RIVALS
+from ecoNAS.costs.screen import Screening
+from ecoNAS.evaluation.tabular import Row, Table, TableSpace
+from ecoNAS.search.beliefs import Target, Warp, stage
+from ecoNAS.search.samplers import SAMPLERS, CandidateSampler, SamplerContext
+
+
+class Asker:
+    """A study over a table whose trials are asked and told by hand."""
+
+    def __init__(
+        self, found: Table, study: Study | None = None, *, measures: bool = False, most: float | None = None
+    ) -> None:
+        self.table, self.space, self.seen = found, TableSpace(found), set[str]()
+        self.charge = Charge(found, 1e9)
+        context = SamplerContext(
+            self.space,
+            0,
+            100,
+            0,
+            lambda row: Screening(None, {}, found.exact(row.index)),
+            tuple(
+                Target(item.name, item.direction, item.known, most if item.name == "energy" else None)
+                for item in found.spec.objectives
+            ),
+            self.seen.__contains__,
+            self.charge.measure if measures else None,
+            reference_of(found),
+        )
+        sampler = CandidateSampler(self.space, SAMPLERS["auto"](context), self.seen.__contains__)
+        self.study = study or optuna.create_study(directions=list(found.directions))
+        self.study.sampler = sampler
+        for trial in self.study.get_trials():
+            self.seen.add(self.space.from_parameters(trial.params).digest)
+
+    def ask(self) -> tuple[optuna.Trial, Row]:
+        trial = self.study.ask()
+        row = self.space.sample(trial)
+        self.seen.add(row.digest)
+        return trial, row
+
+    def step(self) -> Row:
+        trial, row = self.ask()
+        self.study.tell(trial, self.table.objectives[row.index].tolist())
+        return row
+
+
+def test_a_driver_that_goes_on_proposes_what_the_first_would_have() -> None:
+    whole = Asker(table())
+    rows = [whole.step() for _ in range(18)]
+    first = Asker(table())
+    begun = [first.step() for _ in range(12)]
+    second = Asker(table(), first.study)
+    assert begun + [second.step() for _ in range(6)] == rows
+
+
+def test_workers_that_ask_at_once_get_different_candidates() -> None:
+    asker = Asker(table())
+    for _ in range(12):
+        asker.step()
+    rows = [asker.ask()[1] for _ in range(8)]
+    assert len({row.digest for row in rows}) == 8
+    # Believing that the first comes out as predicted spreads the others over the front: not all of one kind.
+    joules = [asker.table.objectives[row.index, 1] for row in rows]
+    assert max(joules) > 3 * min(joules)
+
+
+def test_a_few_are_measured_for_one_that_is_trained() -> None:
+    asker = Asker(table(), measures=True)
+    for _ in range(8):
+        asker.step()
+    assert not asker.charge.measured  # the start is spread by what is free
+    for _ in range(4):
+        before = len(asker.charge.measured)
+        row = asker.step()
+        assert row.index in asker.charge.measured
+        assert len(asker.charge.measured) - before <= 4
+
+
+@pytest.mark.parametrize("objectives", [["macs", "depth_cost"], ["macs"]])
+def test_exact_objectives_beside_others_are_read_and_help(objectives: list[str]) -> None:
+    exact = [
+        {"name": name, "column": "macs", "offset": offset, "direction": "minimize", "known": "exact"}
+        for name, offset in (("macs", 0), ("depth_cost", 1))
+        if name in objectives
+    ]
+    found = table(objectives=[*SPEC["objectives"], *exact], features=[])
+    shares = {
+        name: np.mean(
+            [Judge(found).read(name, seed, run_once(found, RIVALS[name], seed, 20), 20).hv_frac for seed in (0, 1, 2)]
+        )
+        for name in ("auto", "random")
+    }
+    assert shares["auto"] > shares["random"]
+
+
+def test_one_objective_alone_is_searched() -> None:
+    found = table(objectives=[SPEC["objectives"][0]])
+    trace = run_once(found, RIVALS["auto"], 0, 20)
+    assert found.objectives[list(trace.rows), 0].min() == found.objectives[:, 0].min()
+
+
+def test_a_maximised_objective_is_a_minimised_one_with_its_sign_turned() -> None:
+    accuracy = {"name": "accuracy", "column": "accuracy", "direction": "maximize", "known": "after_training"}
+    turned = table(objectives=[accuracy, SPEC["objectives"][1]])
+    assert run_once(turned, RIVALS["auto"], 0, 16).rows == run_once(table(), RIVALS["auto"], 0, 16).rows
+
+
+def test_a_warp_keeps_the_order_and_squeezes_only_what_is_far_worse() -> None:
+    values = np.array([1.0, 2.0, 3.0, 4.0, 100.0])
+    warped = Warp.of(values)(values)
+    assert np.all(np.diff(warped) > 0)
+    assert warped[:4] == pytest.approx(values[:4])
+    assert warped[4] == pytest.approx(7 + 0.1 * 93)  # the median 3 and twice its distance of 2 from the best
+
+
+def test_hyperparameters_are_found_seldom_once_there_are_many_observations() -> None:
+    assert [stage(size) for size in (1, 20, 21, 22, 24, 25)] == [1, 20, 20, 22, 22, 25]
+    assert len({stage(size) for size in range(1, 2001)}) < 75
+
+
+def test_a_bound_on_an_objective_draws_the_search_within_it() -> None:
+    bound = float(np.quantile(table().objectives[:, 1], 0.3))
+    within = {}
+    for most in (None, bound):
+        asker = Asker(table(), most=most)
+        rows = [asker.step() for _ in range(25)][10:]
+        within[most] = sum(asker.table.objectives[row.index, 1] <= bound for row in rows)
+    assert within[bound] >= 13 > within[None]
