@@ -1,8 +1,8 @@
 """Samplers by name: each proposes flat parameters, and all of them go through one wrapper that avoids repetition.
 
 The wrapper is an Optuna sampler like any other. Within one trial it asks its proposer again, at most 20 times, while
-the candidate is one that the study has seen; so a repetition costs a draw and not a trial. What happens to a candidate
-that is still a repetition is decided by `search.loop`.
+the candidate is invalid or one that the study has seen, then it draws at random; so a repetition costs a draw and no
+trial. What happens to a candidate that is still a repetition is decided by `search.loop`.
 """
 
 import warnings
