@@ -6,6 +6,7 @@ narrow. Values that were told to the study stay as they are: fronts are read fro
 """
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,14 +93,18 @@ class Refinement:
         Args:
             find: Who is to be measured, given all evaluations of the run.
         """
-        tried = {(event.digest, event.target) for event in self.folder.events if isinstance(event, ProfileRefined)}
+        tried: dict[str, float] = {}  # the tightest target by digest
+        for event in self.folder.events:
+            if isinstance(event, ProfileRefined):
+                tried[event.digest] = min(event.target, tried.get(event.digest, math.inf))
         num_replaced = 0
         for _ in range(MAX_ROUNDS):
             found = find(tuple(self.folder.evaluations().values()))
-            wishes = [wish for wish in found if (wish.evaluation.digest, wish.target) not in tried]
+            # A looser target than one that was tried would put a less certain value in the place of a surer one.
+            wishes = [wish for wish in found if wish.target < tried.get(wish.evaluation.digest, math.inf)]
             if not wishes or self.is_stopping():
                 break
-            tried |= {(wish.evaluation.digest, wish.target) for wish in wishes}
+            tried.update({wish.evaluation.digest: wish.target for wish in wishes})
             wishes.sort(key=lambda wish: wish.evaluation.trial)
             self._tell(RefinementStarted(trials=tuple(wish.evaluation.trial for wish in wishes)))
             num_replaced += self._measure(wishes)

@@ -155,6 +155,17 @@ def test_what_misses_its_target_is_not_tried_for_ever_nor_after_a_resume(make: M
     assert stubborn.run(find) == 0
 
 
+def test_a_value_measured_to_the_tighter_target_gives_way_to_no_looser_one(make: Make, folder: RunFolder) -> None:
+    folder.write_evaluation(make(0, 0.9, 1.0, 0.08))
+    folder.write_evaluation(make(1, 0.9, 1.05, 0.02))
+    events: list[Any] = []
+
+    # Trial 0 was on the front, misses its target there, and is one that may belong there from then on.
+    assert refinement(folder, lambda task: make(0, 0.9, 1.06, 0.07), events).run(find) == 1
+    assert wished(list(folder.evaluations().values())) == {0: 0.05}
+    assert [event.target for event in events if event.type == "profile_refined"] == [0.02]
+
+
 def test_a_refused_measurement_leaves_the_profile_that_was_there(make: Make, folder: RunFolder) -> None:
     folder.write_evaluation(make(0, 0.9, 1.0, 0.08))
 
