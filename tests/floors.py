@@ -33,6 +33,7 @@ FLOOR_OF = {unit: len(FLOORS) - place for place, units in enumerate(FLOORS) for 
 # Where an import may stand inside a function: a module with all it holds, or one function of it.
 HIDDEN_IMPORTS_ALLOWED = {
     "ecoNAS": "the face is lazy: `import ecoNAS` must not import torch",
+    "ecoNAS.benchmark.evolution": "pymoo is an extra, and slow to import",
     "ecoNAS.cli": "each command imports what it needs: `econas front` must not wait for torch",
     "ecoNAS.analysis.run:Run.model": "only this method needs torch; reading a run does not",
     "ecoNAS.analysis.run:Run.front": "only notebooks need pandas, which is slow to import",

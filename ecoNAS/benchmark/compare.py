@@ -1,14 +1,19 @@
 """How samplers compare on a table: shares of the true hypervolume at checkpoints of cost, over seeds, and paired."""
 
-from collections.abc import Callable, Sequence
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from ecoNAS.benchmark.lookup import Make, Trace, run_once
+from ecoNAS.benchmark.lookup import Trace, run_once
+from ecoNAS.benchmark.rivals import rival
 from ecoNAS.evaluation.tabular import Table
 from ecoNAS.pareto import front, hypervolume, scale
 
@@ -90,30 +95,84 @@ def checkpoints(budget: float) -> tuple[float, ...]:
     return (*(float(cost) for cost in CHECKPOINTS if cost < budget), float(budget))
 
 
-def search_all(
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Searches of one table by several samplers.
+
+    Attributes:
+        samplers: Names, in the order asked for.
+    """
+
+    table: Table
+    judge: Judge
+    samplers: tuple[str, ...]
+    searches: tuple[Search, ...]
+
+
+def compare(
     table: Table,
-    samplers: Sequence[tuple[str, Make]],
+    samplers: Sequence[str],
     seeds: int,
     budget: float,
+    *,
+    processes: int = 1,
     on_search: Callable[[Search], None] = lambda search: None,
-) -> list[Search]:
+) -> Comparison:
     """Run every sampler with every seed.
 
     Args:
         table: The benchmark.
-        samplers: By name.
+        samplers: Names of `rivals.RIVALS`.
         seeds: How many, from 0.
         budget: In full trainings.
-        on_search: Called after each search.
+        processes: How many searches run at a time, each with one thread.
+        on_search: Called after each search, in their order.
+
+    Raises:
+        EcoNASError: if a sampler is not known.
     """
     judge, found = Judge(table), list[Search]()
-    for seed in range(seeds):
-        for name, make in samplers:
-            trace = run_once(table, make, seed, budget)
-            readings = tuple(judge.read(name, seed, trace, cost) for cost in checkpoints(budget))
-            found.append(Search(name, seed, trace, readings))
-            on_search(found[-1])
-    return found
+    tasks = [(name, seed) for seed in range(seeds) for name in samplers]
+    makes = {name: rival(name) for name in samplers}
+    if processes == 1:
+        traces: Iterable[Trace] = (run_once(table, makes[name], seed, budget) for name, seed in tasks)
+        found += _read(judge, tasks, traces, budget, on_search)
+    else:
+        context = multiprocessing.get_context("spawn")  # a forked child of a process with threads may hang
+        with ProcessPoolExecutor(processes, context, _begin, (table, budget)) as executor:
+            try:
+                found += _read(judge, tasks, executor.map(_run, tasks), budget, on_search)
+            except BaseException:
+                executor.shutdown(cancel_futures=True)
+                raise
+    return Comparison(table, judge, tuple(samplers), tuple(found))
+
+
+def _read(
+    judge: Judge,
+    tasks: Sequence[tuple[str, int]],
+    traces: Iterable[Trace],
+    budget: float,
+    on_search: Callable[[Search], None],
+) -> Iterator[Search]:
+    for (name, seed), trace in zip(tasks, traces, strict=True):
+        search = Search(name, seed, trace, tuple(judge.read(name, seed, trace, cost) for cost in checkpoints(budget)))
+        on_search(search)
+        yield search
+
+
+_here: dict[str, Any] = {}  # of a process that searches: its table and budget, sent once
+
+
+def _begin(table: Table, budget: float) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends them
+    torch.set_num_threads(1)
+    _here.update(table=table, budget=budget)
+
+
+def _run(task: tuple[str, int]) -> Trace:
+    name, seed = task
+    return run_once(_here["table"], rival(name), seed, _here["budget"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +194,12 @@ def paired(ones: Sequence[float], others: Sequence[float]) -> Difference:
     return Difference(mean, mean - half, mean + half)
 
 
-def as_json(spec: str, table: Table, searches: Sequence[Search]) -> dict[str, Any]:  # Any: JSON
+def as_json(spec: str, comparison: Comparison) -> dict[str, Any]:  # Any: JSON
     """Return everything that was read, as plain JSON."""
     return {
         "spec": spec,
-        "true_hypervolume": Judge(table).hypervolume,
-        "results": [asdict(reading) for search in searches for reading in search.readings],
+        "true_hypervolume": comparison.judge.hypervolume,
+        "results": [asdict(reading) for search in comparison.searches for reading in search.readings],
         "searches": [
             {
                 "sampler": search.sampler,
@@ -150,6 +209,6 @@ def as_json(spec: str, table: Table, searches: Sequence[Search]) -> dict[str, An
                 "seconds_per_proposal": search.trace.proposal_s,
                 "ended": search.trace.ended,
             }
-            for search in searches
+            for search in comparison.searches
         ],
     }

@@ -5,6 +5,7 @@ Each gets the same loop, the same wrapper against repetition and the same table.
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,12 +17,22 @@ from optuna.trial import FrozenTrial, TrialState
 from sklearn.ensemble import RandomForestRegressor
 
 from ecoNAS.architecture import derive_seed
+from ecoNAS.benchmark.evolution import Pymoo
 from ecoNAS.benchmark.lookup import Make
+from ecoNAS.benchmark.told import Told, cost_points
+from ecoNAS.costs.screen import Screening
 from ecoNAS.errors import EcoNASError, unknown_name
 from ecoNAS.pareto import front
 from ecoNAS.search.acquisition import Prospects, Reached, expected_hypervolume_improvement
-from ecoNAS.search.pool import Known, Pool
-from ecoNAS.search.samplers import SAMPLERS, OptunaProposer, Proposer, RandomProposer, SamplerContext
+from ecoNAS.search.pool import Candidates, Known, Pool
+from ecoNAS.search.samplers import (
+    SAMPLERS,
+    OptunaProposer,
+    Proposer,
+    RandomProposer,
+    SamplerContext,
+    cost_aware,
+)
 from ecoNAS.space.protocol import Parameters
 
 Floats = NDArray[np.float64]
@@ -75,10 +86,10 @@ class Forest:
         pool = self._pool.candidates(
             trial.number, [observed[place].candidate for place in members], self._context.is_seen
         )
-        if not pool:
+        if pool is None:
             return self._random.propose(study, trial, attempt)
         if self._forests[0] != len(told) // BATCH:
-            self._forests = len(told) // BATCH, self._fit(observed, values)
+            self._forests = len(told) // BATCH, self._fit(Candidates.of(observed), values)
         features = _features(pool)
         guesses = np.stack([forest.predict(features) for forest in self._forests[1]], axis=1)
         reached, corner = values[members], values.max(axis=0) + TINY
@@ -87,9 +98,9 @@ class Forest:
         gain = expected_hypervolume_improvement(prospects, past)
         rng = _rng(self._context, "forest", trial, attempt)
         best = np.flatnonzero(gain >= gain.max() - TINY * abs(gain.max()))
-        return space.parameters(pool[int(rng.choice(best))].candidate)
+        return space.parameters(pool.known[int(rng.choice(best))].candidate)
 
-    def _fit(self, observed: list[Known], values: Floats) -> list[RandomForestRegressor]:
+    def _fit(self, observed: Candidates, values: Floats) -> list[RandomForestRegressor]:
         features = _features(observed)
         seed = derive_seed(self._context.seed, "forest", len(observed)) % 2**32
         return [
@@ -114,7 +125,7 @@ class Peeling:
         self._order = self._order or self._peel(trial.number)
         while self._order:
             known = self._order.pop(0)
-            if not self._context.is_seen(known.candidate.digest):
+            if not self._context.is_seen(known.digest):
                 return self._context.space.parameters(known.candidate)
         rng = _rng(self._context, "peeling", trial, attempt)
         return self._context.space.parameters(self._context.space.random(rng))
@@ -122,21 +133,14 @@ class Peeling:
     def _peel(self, number: int) -> list[Known]:
         context = self._context
         rng = np.random.default_rng(derive_seed(context.seed, "peeling", number))
-        pool = self._pool.candidates(number, (), context.is_seen)
-        pool = [pool[place] for place in rng.permutation(len(pool))]
-        costs = [target for target in context.targets if target.known != "after_training"]
-        if context.measure is not None and any(target.known == "measurable" for target in costs):
+        found = self._pool.candidates(number, (), context.is_seen)
+        pool = [found.known[place] for place in rng.permutation(len(found))] if found is not None else []
+        if context.measure is not None:
             pool = pool[: 5 * context.trials]
-            found = context.measure([known.candidate for known in pool])
-        else:
-            found = [{} for _ in pool]
-        extra = [name for name in (pool[0].exact if pool else ()) if name not in {target.name for target in costs}]
-        rows = []
-        for known, measured in zip(pool, found, strict=True):
-            values = {**known.exact, **measured}
-            rows.append([target.sign * values[target.name] for target in costs] + [-values[name] for name in extra])
+        points = cost_points(context, [known.candidate for known in pool])
+        if not points.shape[1]:
+            return pool
         left, order = np.arange(len(pool)), list[Known]()
-        points = np.array(rows)
         while len(left):
             members = front(points[left], ["minimize"] * points.shape[1])
             order += [pool[place] for place in left[members]]
@@ -154,14 +158,59 @@ def _optuna(make: Any) -> Make:  # Any: constructors of Optuna's samplers have n
     return build
 
 
-RIVALS: Final[Mapping[str, Make]] = {
-    **SAMPLERS,
-    "forest": Forest,
+def _told_costs(make: Make) -> Make:
+    return lambda context: Told(context, make(context))
+
+
+UNINFORMED: Final[Mapping[str, Make]] = {
     "gp": _optuna(lambda seed: GPSampler(seed=seed)),
     "local": LocalSearch,
+    "nsga2": SAMPLERS["nsga2"],
     "nsga2-20": _optuna(lambda seed: NSGAIISampler(population_size=20, seed=seed)),
     "nsga2-50": _optuna(lambda seed: NSGAIISampler(population_size=50, seed=seed)),
+    "pymoo": Pymoo,
+    "random": SAMPLERS["random"],
+    "tpe": SAMPLERS["tpe"],
+}
+
+
+def _without_costs(context: SamplerContext) -> Proposer:
+    """Return the sampler that is told nothing but the values of what was trained."""
+    targets = tuple(replace(target, known="after_training") for target in context.targets)
+    blind = replace(context, targets=targets, measure=None, screen=lambda candidate: Screening(None, {}, {}))
+    return SAMPLERS["auto"](blind)
+
+
+def _without_numbers(context: SamplerContext) -> Proposer:
+    """Return the sampler without the exact numbers that are no objective."""
+    names = {target.name for target in context.targets}
+
+    def screen(candidate: Any) -> Screening:
+        found = context.screen(candidate)
+        return replace(found, values={name: value for name, value in found.values.items() if name in names})
+
+    return SAMPLERS["auto"](replace(context, screen=screen))
+
+
+def _without_pool(context: SamplerContext) -> Proposer:
+    """Return the sampler that looks at a few random draws only: no listing, no neighbours, no children."""
+    pool = Pool(context.space, context.screen, context.seed, max_listed=0, has_relatives=False)
+    return cost_aware(context, pool)
+
+
+PARTS: Final[Mapping[str, Make]] = {  # `auto` without its surrogate is `random-told`
+    "auto-no-costs": _without_costs,
+    "auto-no-numbers": _without_numbers,
+    "auto-no-pool": _without_pool,
+}
+
+RIVALS: Final[Mapping[str, Make]] = {
+    "auto": SAMPLERS["auto"],
+    "forest": Forest,
     "peeling": Peeling,
+    **UNINFORMED,
+    **{f"{name}-told": _told_costs(UNINFORMED[name]) for name in ("local", "nsga2-20", "random", "tpe")},
+    **PARTS,
 }
 
 
@@ -184,9 +233,8 @@ def _values(told: list[FrozenTrial], context: SamplerContext) -> Floats:
     return np.array([trial.values for trial in told]) * [target.sign for target in context.targets]
 
 
-def _features(candidates: list[Known]) -> Floats:
-    numbers = [list(known.exact.values()) for known in candidates]
-    return np.concatenate([np.stack([known.features for known in candidates]), np.array(numbers)], axis=1)
+def _features(candidates: Candidates) -> Floats:
+    return np.column_stack([candidates.features, *candidates.exact.values()])
 
 
 def _rng(context: SamplerContext, what: str, trial: FrozenTrial, attempt: int) -> np.random.Generator:

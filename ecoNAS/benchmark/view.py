@@ -8,13 +8,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table as View
 from rich.text import Text
 
-from ecoNAS.benchmark.compare import Judge, Reading, Search, paired
-from ecoNAS.evaluation.tabular import Table
+from ecoNAS.benchmark.compare import Comparison, Reading, Search, paired
 
 
-def bench_view(spec: str, table: Table, names: Sequence[str], searches: Sequence[Search]) -> RenderableType:
+def bench_view(spec: str, comparison: Comparison) -> RenderableType:
     """Return a table a figure, the paired differences from the first sampler, and what each search took."""
-    judge = Judge(table)
+    table, judge = comparison.table, comparison.judge
+    names, searches = comparison.samplers, comparison.searches
     seeds = len({search.seed for search in searches})
     lines: list[RenderableType] = [
         Text(

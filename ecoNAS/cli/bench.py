@@ -4,7 +4,6 @@ import argparse
 import json
 import math
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecoNAS.errors import EcoNASError
@@ -16,12 +15,17 @@ if TYPE_CHECKING:
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:  # argparse has no public name for it
     """Add the command to the parser."""
     parser = commands.add_parser("bench", help="compare samplers on a table of results, without training")
-    parser.add_argument("spec", type=Path, metavar="SPEC", help="YAML that says what the columns of a table mean")
+    parser.add_argument(
+        "spec", metavar="SPEC", help="YAML that says what the columns of a table mean, or synthetic:NAME[:SEED]"
+    )
     parser.add_argument("--sampler", default="auto,random", metavar="NAME[,NAME]", help="default: auto,random")
     parser.add_argument(
         "--budget", type=float, default=100.0, metavar="N", help="cost of a search in full trainings; default 100"
     )
     parser.add_argument("--seeds", type=int, default=5, metavar="K", help="searches per sampler; default 5")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="searches at a time, one thread each; default: one a core"
+    )
     parser.add_argument("--json", action="store_true", help="print every reading as JSON")
     parser.set_defaults(run=run)
 
@@ -32,15 +36,22 @@ def run(arguments: argparse.Namespace) -> int:
         raise EcoNASError(f"--budget {arguments.budget:g}: must be at least 1, the cost of one full training")
     if arguments.seeds < 1:
         raise EcoNASError(f"--seeds {arguments.seeds}: must be at least 1")
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise EcoNASError(f"--jobs {arguments.jobs}: must be at least 1")
     names = list(dict.fromkeys(name.strip() for name in arguments.sampler.split(",")))
 
-    from ecoNAS.benchmark.compare import as_json, search_all
+    from ecoNAS.benchmark.compare import as_json, compare
     from ecoNAS.benchmark.rivals import rival
+    from ecoNAS.benchmark.synthetic import is_synthetic, read_synthetic
+    from ecoNAS.config import available_cpus
     from ecoNAS.evaluation.tabular import read_table
 
-    samplers = [(name, rival(name)) for name in names]
-    table = read_table(arguments.spec)
-    total, done = len(samplers) * arguments.seeds, 0
+    for name in names:
+        rival(name)
+    spec = arguments.spec
+    table = read_synthetic(spec) if is_synthetic(spec) else read_table(spec)
+    total, done = len(names) * arguments.seeds, 0
+    jobs = min(arguments.jobs or available_cpus(), total)
 
     def say(search: "Search") -> None:
         nonlocal done
@@ -53,13 +64,13 @@ def run(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
 
-    searches = search_all(table, samplers, arguments.seeds, arguments.budget, say)
+    found = compare(table, names, arguments.seeds, arguments.budget, processes=jobs, on_search=say)
     if arguments.json:
-        print(json.dumps(as_json(str(arguments.spec), table, searches), indent=1))
+        print(json.dumps(as_json(spec, found), indent=1))
     else:
         from rich.console import Console
 
         from ecoNAS.benchmark.view import bench_view
 
-        Console(highlight=False).print(bench_view(str(arguments.spec), table, names, searches))
+        Console(highlight=False).print(bench_view(spec, found))
     return 0

@@ -11,20 +11,19 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from ecoNAS.evaluation.objectives import Known as HowKnown
 from ecoNAS.pareto import Direction
-from ecoNAS.search.pool import Known
-from ecoNAS.search.surrogate import GaussianProcess, Inputs
+from ecoNAS.search.model import Model, Warp, latest
+from ecoNAS.search.pool import Candidates, Known
+from ecoNAS.search.surrogate import Inputs
 
 Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
 
-EVERY_UNTIL: Final = 20  # hyperparameters are found anew after each observation up to this many
-GROWTH: Final = 1.1  # then whenever the data have grown by this factor
-MAX_FIT: Final = 300  # observations that hyperparameters are found from
-WARP_REACH: Final = 2.0
-WARP_SLOPE: Final = 0.1
 ALIKE: Final = 0.9999  # numbers that correlate more say the same
+CERTAIN: Final = 1e-9  # standard deviation of what is known, as a share of the values
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,58 +67,50 @@ class Numbers:
         stacked = np.array(columns).reshape(len(kept), len(reference))
         return cls(tuple(kept), stacked.mean(axis=1), stacked.std(axis=1))
 
-    def read(self, candidates: Sequence[Known]) -> Floats:
+    def read(self, candidates: Candidates) -> Floats:
         """Return (candidates, numbers)."""
-        rows = [[known.exact[name] for name in self.names] for known in candidates]
-        logs = _logs(rows).reshape(len(candidates), len(self.names))
+        if not self.names:
+            return np.empty((len(candidates), 0))
+        logs = _logs(np.stack([candidates.exact[name] for name in self.names], axis=1))
         return np.asarray((logs - self.means) / self.deviations)
 
 
-@dataclass(slots=True)
-class _Model:
-    """A surrogate of one objective; its hyperparameters are found from the first observations alone, in stages."""
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Candidates that were trained.
 
-    groups: Sequence[str]
-    _logs: tuple[int, Floats] = (0, np.empty(0))
-    _process: GaussianProcess | None = None
-    _centre: float = 0.0
-    _spread: float = 1.0
+    Attributes:
+        values: (candidates, objectives), minimised; NaN where a candidate was refused before it was known.
+        members: Places of the front's members.
+    """
 
-    def fit(self, inputs: Inputs, targets: Floats, num_believed: int = 0) -> None:
-        """Take in observations; the last `num_believed` of them are predictions."""
-        told = len(targets) - num_believed
-        self._centre, self._spread = float(targets[:told].mean()), float(targets[:told].std()) or 1.0
-        scaled = (targets - self._centre) / self._spread
-        process, size = GaussianProcess(self.groups, inputs.numbers.shape[1]), stage(told)
-        if self._logs[0] != size:
-            chosen = np.unique(np.linspace(0, size - 1, min(size, MAX_FIT)).round().astype(np.int64))
-            first = scaled[:size]
-            centred = (first - first.mean()) / (first.std() or 1.0)
-            self._logs = size, process.optimise(inputs.take(chosen), centred[chosen])
-        self._process = process.fit(inputs, scaled, self._logs[1])
-
-    def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
-        """Return mean and standard deviation, (candidates,) each."""
-        assert self._process is not None
-        mean, deviation = self._process.predict(inputs)
-        return mean * self._spread + self._centre, deviation * self._spread
+    candidates: Candidates
+    values: Floats
+    members: Places
 
 
 @dataclass(frozen=True, slots=True)
-class Warp:
-    """Squeezes values that are far worse than the median, so that failures do not drown what tells good ones apart."""
+class Outlook:
+    """What is believed of candidates.
 
-    end: float
+    Attributes:
+        values: (candidates, objectives), minimised: known or expected; the uncertain objective's are warped.
+        doubts: (candidates, objectives), standard deviations.
+        feasible: (candidates,), the probability that no bound breaks which only training or measuring shows.
+        inputs: What the surrogates of trained objectives take.
+    """
 
-    @classmethod
-    def of(cls, values: Floats) -> "Warp":
-        """Return the warp that fits values, less being better."""
-        middle = float(np.median(values))
-        return cls(middle + WARP_REACH * (middle - float(values.min())))
+    values: Floats
+    doubts: Floats
+    feasible: Floats
+    inputs: Inputs
 
-    def __call__(self, values: Floats) -> Floats:
-        """Return warped values; the order stays."""
-        return np.asarray(np.where(values > self.end, self.end + WARP_SLOPE * (values - self.end), values))
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, places: Places) -> "Outlook":
+        """Return what is believed of some of them."""
+        return Outlook(self.values[places], self.doubts[places], self.feasible[places], self.inputs.take(places))
 
 
 @dataclass(slots=True)
@@ -130,14 +121,17 @@ class Beliefs:
         targets: The objectives.
         groups: The decision that each feature stands for.
         numbers: How exact numbers are read.
+        measured: What was measured, by digest.
     """
 
     targets: tuple[Target, ...]
     groups: Sequence[str]
     numbers: Numbers
     measured: dict[str, tuple[Known, Mapping[str, float]]] = field(default_factory=dict)
-    _models: dict[str, _Model] = field(default_factory=dict)
-    _warp: Warp = field(default=Warp(0.0))
+    _models: dict[str, Model] = field(default_factory=dict)
+    _scales: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _broken: tuple[str, ...] = ()
+    _warp: Warp = field(default=Warp(np.inf))
 
     @property
     def uncertain(self) -> int:
@@ -148,119 +142,107 @@ class Beliefs:
     def note(self, known: Known, found: Mapping[str, float]) -> None:
         """Take in what was measured of a candidate; what was measured first stays."""
         names = [target.name for target in self.targets if target.known == "measurable"]
-        self.measured.setdefault(known.candidate.digest, (known, {name: found[name] for name in names}))
+        self.measured.setdefault(known.digest, (known, {name: found[name] for name in names}))
 
-    def learn_costs(self) -> None:
-        """Fit the models of what is measurable to everything measured so far."""
-        if len(self.measured) < 2:
-            return
-        seen = [known for known, _ in self.measured.values()]
-        for target in self.targets:
-            if target.known == "measurable":
-                values = _logs([found[target.name] for _, found in self.measured.values()])
-                self._model(target.name).fit(self._inputs(seen), values)
-
-    def learn(self, observed: Sequence[Known], values: Floats, believed: Sequence[Known]) -> Floats:
-        """Fit the models of what needs training; return the believed values of candidates that are under way.
+    def learn(self, observed: Observed, violations: Mapping[str, Floats]) -> None:
+        """Fit all models to everything that is known.
 
         Args:
             observed: Trained candidates.
-            values: (observed, targets), minimised.
-            believed: Under way.
-
-        Returns:
-            (believed, targets), minimised.
+            violations: Of bounds that are known late, by text, (observed,): above 0 is broken, NaN is not known.
         """
-        late = [place for place, target in enumerate(self.targets) if target.known == "after_training"]
-        found = np.zeros((len(believed), len(self.targets)))
-        for place in late:
-            model, told = self._model(self.targets[place].name), values[:, place]
+        self._learn_costs()
+        inputs = self._inputs(observed.candidates, 0.0)
+        for place, target in enumerate(self.targets):
+            if target.known != "after_training":
+                continue
+            told = np.flatnonzero(~np.isnan(observed.values[:, place]))
+            values = observed.values[told, place]
             if place == self.uncertain:
-                self._warp = Warp.of(told)
-                told = self._warp(told)
-            model.fit(self._full_inputs(observed, 0.0), told)
-            if believed:
-                means, _ = model.predict(self._full_inputs(believed, 0.0))
-                found[:, place] = means
-                both = self._full_inputs([*observed, *believed], 0.0)
-                model.fit(both, np.concatenate([told, means]), num_believed=len(believed))
-        if believed:
-            for place, column in enumerate(self._costs(believed, 0.0).T):
-                if self.targets[place].known != "after_training":
-                    found[:, place] = column
-        return found
+                self._warp = Warp.of(values)
+                values = self._warp(values)
+            important = np.searchsorted(told, observed.members)
+            self._model(target.name).fit(inputs.take(told), values, latest(len(told), important))
+        self._broken = tuple(text for text, column in violations.items() if np.nanmax(column) > 0)
+        for text in self._broken:
+            told = np.flatnonzero(~np.isnan(violations[text]))
+            self._model(text).fit(inputs.take(told), violations[text][told], latest(len(told)))
 
     def warp(self, values: Floats) -> Floats:
         """Return values of the uncertain objective on the scale of its model."""
-        is_late = self.targets[self.uncertain].known == "after_training"
-        return self._warp(values) if is_late else values
+        return self._warp(values)
 
-    def known_values(self, candidates: Sequence[Known], optimism: float) -> Floats:
-        """Return (candidates, targets), minimised: exact, measured or expected values.
+    def look(self, candidates: Candidates, optimism: float) -> Outlook:
+        """Return what is believed of candidates.
 
         Args:
             candidates: Any.
             optimism: Standard deviations below the prediction at which unmeasured costs are taken.
         """
-        values = self._costs(candidates, optimism)
+        costs, doubts = self._costs(candidates, optimism)
+        inputs = self._inputs(candidates, optimism, costs)
         for place, target in enumerate(self.targets):
-            if target.known == "after_training" and place != self.uncertain:
-                values[:, place], _ = self._model(target.name).predict(self._full_inputs(candidates, optimism))
-        return values
+            if target.known == "after_training":
+                costs[:, place], doubts[:, place] = self._model(target.name).predict(inputs)
+        feasible = np.ones(len(candidates))
+        for text in self._broken:
+            mean, deviation = self._model(text).predict(inputs)
+            feasible *= norm.cdf(-mean / deviation)
+        return Outlook(costs, doubts, feasible, inputs)
 
-    def late(self, candidates: Sequence[Known], optimism: float) -> tuple[Floats, Floats]:
-        """Return mean and standard deviation of the uncertain objective, warped."""
-        target = self.targets[self.uncertain]
-        if target.known == "after_training":
-            return self._model(target.name).predict(self._full_inputs(candidates, optimism))
-        values = self._costs(candidates, optimism)[:, self.uncertain]
-        return values, np.full(len(values), 1e-9 * (np.abs(values).max() + 1.0))
-
-    def _costs(self, candidates: Sequence[Known], optimism: float) -> Floats:
-        """Return (candidates, targets), minimised; zeros where a training is needed."""
-        values = np.zeros((len(candidates), len(self.targets)))
+    def doubt_beside(self, outlook: Outlook, believed: Outlook) -> Outlook:
+        """Return the outlook that is left once the believed come out as predicted."""
+        doubts = outlook.doubts.copy()
         for place, target in enumerate(self.targets):
-            if target.known == "exact":
-                values[:, place] = [target.sign * known.exact[target.name] for known in candidates]
-            elif target.known == "measurable":
-                values[:, place] = target.sign * self._expected(target, candidates, optimism)
-        return values
+            if target.known == "after_training":
+                doubts[:, place] = self._model(target.name).doubt_beside(outlook.inputs, believed.inputs)
+        return Outlook(outlook.values, doubts, outlook.feasible, outlook.inputs)
 
-    def _expected(self, target: Target, candidates: Sequence[Known], optimism: float) -> Floats:
-        mean, deviation = self._model(target.name).predict(self._inputs(candidates))
-        values = np.exp(mean - target.sign * optimism * deviation)
-        for place, known in enumerate(candidates):
-            found = self.measured.get(known.candidate.digest)
-            if found is not None:
-                values[place] = found[1][target.name]
-        return np.asarray(values)
-
-    def _inputs(self, candidates: Sequence[Known]) -> Inputs:
-        return Inputs(np.stack([known.features for known in candidates]), self.numbers.read(candidates))
-
-    def _full_inputs(self, candidates: Sequence[Known], optimism: float) -> Inputs:
-        """Return inputs with the measurable objectives among the numbers, scaled by what was measured."""
-        inputs = self._inputs(candidates)
-        columns = [inputs.numbers]
+    def _learn_costs(self) -> None:
+        seen = [known for known, _ in self.measured.values()]
         for target in self.targets:
             if target.known == "measurable":
-                scale = _logs([found[target.name] for _, found in self.measured.values()])
-                logs = np.log(self._expected(target, candidates, optimism))
-                columns.append(((logs - scale.mean()) / (scale.std() or 1.0))[:, None])
-        return Inputs(inputs.decisions, np.concatenate(columns, axis=1))
+                logs = _logs([found[target.name] for _, found in self.measured.values()])
+                self._scales[target.name] = float(logs.mean()), float(logs.std()) or 1.0
+                inputs = self._exact_inputs(Candidates.of(seen))
+                self._model(target.name).fit(inputs, logs, latest(len(logs)))
 
-    def _model(self, name: str) -> _Model:
-        return self._models.setdefault(name, _Model(self.groups))
+    def _costs(self, candidates: Candidates, optimism: float) -> tuple[Floats, Floats]:
+        """Return values and doubts, (candidates, objectives) each, minimised; zeros where a training is needed."""
+        values = np.zeros((len(candidates), len(self.targets)))
+        doubts = np.zeros_like(values)
+        for place, target in enumerate(self.targets):
+            if target.known == "exact":
+                values[:, place] = target.sign * candidates.exact[target.name]
+            elif target.known == "measurable":
+                values[:, place], doubts[:, place] = self._expected(target, candidates, optimism)
+        return values, doubts
 
+    def _expected(self, target: Target, candidates: Candidates, optimism: float) -> tuple[Floats, Floats]:
+        mean, deviation = self._model(target.name).predict(self._exact_inputs(candidates))
+        values = np.exp(mean - target.sign * optimism * deviation)
+        doubts = np.zeros(len(values)) if optimism else values * deviation  # to first order
+        for place, known in enumerate(candidates.known):
+            found = self.measured.get(known.digest)
+            if found is not None:
+                values[place], doubts[place] = found[1][target.name], 0.0
+        return target.sign * values, doubts
 
-def stage(size: int) -> int:
-    """Return how many of `size` observations hyperparameters are found from: steps, so that they are found seldom."""
-    if size <= EVERY_UNTIL:
-        return size
-    step = EVERY_UNTIL
-    while int(np.ceil(step * GROWTH)) <= size:
-        step = int(np.ceil(step * GROWTH))
-    return step
+    def _exact_inputs(self, candidates: Candidates) -> Inputs:
+        return Inputs(candidates.features, self.numbers.read(candidates))
+
+    def _inputs(self, candidates: Candidates, optimism: float, costs: Floats | None = None) -> Inputs:
+        """Return inputs with the measurable objectives among the numbers, scaled by what was measured."""
+        known = self._costs(candidates, optimism)[0] if costs is None else costs
+        columns = [self.numbers.read(candidates)]
+        for place, target in enumerate(self.targets):
+            if target.known == "measurable":
+                mean, deviation = self._scales[target.name]
+                columns.append((np.log(target.sign * known[:, [place]]) - mean) / deviation)
+        return Inputs(candidates.features, np.concatenate(columns, axis=1))
+
+    def _model(self, name: str) -> Model:
+        return self._models.setdefault(name, Model(self.groups))
 
 
 def _logs(values: object) -> Floats:

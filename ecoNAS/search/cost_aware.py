@@ -6,25 +6,29 @@ expected hypervolume improvement is proposed. Where measuring is allowed before 
 judged by the optimistic end of their predictions, are measured first and then judged again: a measurement is cheap, and
 a prediction that is too high would hide a cheap network for good.
 
-Candidates under way are taken to come out as predicted, so that many workers do not train twins. Proposals depend on
-the seed, the trial's number and what was told, never on the order of arrival.
+Models are fitted and the pool is judged once for all that ask before the next result comes. Candidates under way are
+taken to come out as predicted, so that many workers do not train twins. Proposals depend on the seed and on what was
+told and asked, in the order of the trials' numbers and never in that of arrival.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+from scipy.stats import norm, qmc
 
 from ecoNAS.architecture import derive_seed
 from ecoNAS.pareto import front
 from ecoNAS.search.acquisition import Prospects, Reached, expected_hypervolume_improvement
-from ecoNAS.search.beliefs import Beliefs, Numbers, Target
-from ecoNAS.search.pool import Known, Pool
+from ecoNAS.search.beliefs import Beliefs, Numbers, Observed, Outlook, Target
+from ecoNAS.search.pool import Candidates, Known, Pool
 from ecoNAS.search.spread import spread
+from ecoNAS.search.storage import TRAINABLE
+from ecoNAS.search.surrogate import one_thread
 from ecoNAS.space.protocol import Parameters
 
 Floats = NDArray[np.float64]
@@ -34,6 +38,8 @@ NUM_START: Final = 8  # spread over the costs, before a surrogate is asked
 NUM_MEASURED: Final = 4  # candidates measured for one that is trained, where that is allowed
 OPTIMISM: Final = 1.5  # standard deviations below the prediction by which candidates are picked for measuring
 MARGIN: Final = 0.1  # of the front's span, beyond its worst value, where no reference is given
+SHORTLIST: Final = 1000  # candidates that are judged again for each worker that asks
+NUM_NODES: Final = 4  # values that an uncertain objective beside the first is taken at
 
 
 class CostAwareProposer:
@@ -62,20 +68,23 @@ class CostAwareProposer:
         self._signs = np.array([target.sign for target in self._targets])
         self._reference: Floats | None = None if reference is None else np.array(reference) * self._signs
         self._start: list[Known] = []
+        self._known: dict[int, Known] = {}
         self._beliefs: Beliefs | None = None
+        self._view: _View | None = None
 
     def propose(self, study: Study, trial: FrozenTrial, attempt: int) -> Parameters:
         """Return the parameters of the most promising candidate; one at random where the pool is exhausted."""
         space = self._pool.space
-        others = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
-        others = [other for other in others if other.number != trial.number and other.params]
+        others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
         told = [other for other in others if other.state is TrialState.COMPLETE]
+        under_way = [other for other in others if other.state is TrialState.RUNNING and other.params]
         found: Known | None
-        if len(others) < NUM_START or len(told) < 2:
+        if len(told) + len(under_way) < NUM_START or len(told) < 2:
             found = self._spread(trial.number, attempt)
         else:
-            under_way = [other for other in others if other.state is TrialState.RUNNING]
-            found = self._best(trial.number, told, under_way)
+            pruned = [other for other in others if other.state is TrialState.PRUNED]
+            with one_thread():
+                found = self._best(told, [other for other in pruned if self._late_breaches(other)], under_way)
         if found is None:
             rng = np.random.default_rng(derive_seed(self._pool.seed, "exhausted", trial.number, attempt))
             return space.parameters(space.random(rng))
@@ -85,77 +94,147 @@ class CostAwareProposer:
         """Return one of the first candidates: the ends of the exact costs, then what halves the rest."""
         if not self._start:
             reference = self._pool.reference()
-            sizes = Numbers.of(reference).read(reference).sum(axis=1)
+            if not reference:
+                return None
+            sizes = Numbers.of(reference).read(Candidates.of(reference)).sum(axis=1)
             self._start = [reference[place] for place in np.argsort(sizes, kind="stable")]
-        if not self._start:
-            return None
         place = round(spread(number) * (len(self._start) - 1))
         return self._start[(place + attempt) % len(self._start)]
 
-    def _best(self, number: int, told: Sequence[FrozenTrial], under_way: Sequence[FrozenTrial]) -> Known | None:
-        observed, pending = self._known(told), self._known(under_way)
+    def _best(
+        self, told: Sequence[FrozenTrial], failed: Sequence[FrozenTrial], under_way: Sequence[FrozenTrial]
+    ) -> Known | None:
+        view = self._view
+        if view is None or view.told != (len(told), len(failed)):
+            view = self._view = self._look(told, failed)
+        if view is None:
+            return None
+        fresh = np.flatnonzero([not self._is_seen(known.digest) for known in view.chosen.known])
+        if not len(fresh):
+            return None
+        chosen, outlook = view.chosen.take(fresh), view.outlook.take(fresh)
+        pending = self._pending(view, under_way)
+        promise = self._promise(view, outlook, pending)
+        if self._measure is not None and self._measure_best(view.beliefs, chosen, promise):
+            places = np.flatnonzero([known.digest in view.beliefs.measured for known in chosen.known])
+            chosen = chosen.take(places)
+            promise = self._promise(view, view.beliefs.look(chosen, 0.0), pending)
+        return chosen.known[int(np.argmax(promise))]
+
+    def _look(self, told: Sequence[FrozenTrial], failed: Sequence[FrozenTrial]) -> "_View | None":
+        """Learn from what was told, and judge the whole pool once."""
         beliefs = self._beliefs = self._beliefs or Beliefs(
             self._targets, self._pool.space.feature_decisions, Numbers.of(self._pool.reference())
         )
-        for known, trial in zip(observed, told, strict=True):
-            beliefs.note(known, dict(zip((target.name for target in self._targets), trial.values, strict=True)))
-        history = _History(observed, np.array([trial.values for trial in told]) * self._signs, pending)
-        around = [observed[place].candidate for place in history.members()]
-        pool = self._pool.candidates(number, around, self._is_seen)
-        if not pool:
+        ended = sorted([*told, *failed], key=lambda trial: trial.number)
+        empty = np.full(len(self._targets), np.nan)
+        values = np.stack([np.array(trial.values) * self._signs if trial.values else empty for trial in ended])
+        members = np.flatnonzero(~np.isnan(values).any(axis=1))
+        members = members[front(values[members], ["minimize"] * len(self._targets))]
+        untrainable = [trial.constraints.get(TRAINABLE, 0.0) > 0 for trial in ended]
+        values[untrainable] = np.nanmax(values, axis=0)  # what cannot be trained is as bad as the worst
+        known = [self._known_of(trial) for trial in ended]
+        for one, trial in zip(known, ended, strict=True):
+            if trial.values:
+                beliefs.note(one, dict(zip((target.name for target in self._targets), trial.values, strict=True)))
+        observed = Observed(Candidates.of(known), values, members)
+        beliefs.learn(observed, self._violations(ended))
+        pool = self._pool.candidates(len(ended), [known[place].candidate for place in members], self._is_seen)
+        if pool is None:
             return None
-        promise = self._promise(beliefs, history, pool, OPTIMISM if self._measure else 0.0)
-        if self._measure is not None and self._measure_best(beliefs, pool, promise):
-            pool = [known for known in pool if known.candidate.digest in beliefs.measured]
-            promise = self._promise(beliefs, history, pool, 0.0)
-        return pool[int(np.argmax(promise))]
+        outlook = beliefs.look(pool, OPTIMISM if self._measure else 0.0)
+        view = _View((len(told), len(failed)), beliefs, values[members], self._corner(values[members]), pool, outlook)
+        order = np.argsort(-self._promise(view, outlook, None), kind="stable")
+        # What was measured already promises less than what is looked at with optimism, and is still chosen from.
+        is_measured = np.array([known.digest in beliefs.measured for known in pool.known])[order]
+        best = np.union1d(order[:SHORTLIST], order[is_measured][:SHORTLIST] if self._measure else ())
+        best = best.astype(np.int64)
+        return replace(view, chosen=pool.take(best), outlook=outlook.take(best))
 
-    def _known(self, trials: Sequence[FrozenTrial]) -> list[Known]:
-        return [self._pool.known(self._pool.space.from_parameters(trial.params)) for trial in trials]
+    def _late_breaches(self, trial: FrozenTrial) -> set[str]:
+        """Return the bounds that a candidate broke and that no gate could know."""
+        return {text for text, value in trial.constraints.items() if value > 0} - self._pool.decided
 
-    def _measure_best(self, beliefs: Beliefs, pool: Sequence[Known], promise: Floats) -> bool:
-        """Measure the few that promise most; return whether any of the pool is measured now."""
+    def _violations(self, ended: Sequence[FrozenTrial]) -> dict[str, Floats]:
+        """Return the violations of bounds that are known late, by text, (trials,); NaN where one is not known."""
+        late = sorted({text for trial in ended for text in trial.constraints} - self._pool.decided)
+        found = {text: np.array([trial.constraints.get(text, np.nan) for trial in ended]) for text in late}
+        if TRAINABLE in found:
+            found[TRAINABLE] -= 0.5  # 0 or 1: half way is where it turns
+        return found
+
+    def _known_of(self, trial: FrozenTrial) -> Known:
+        if trial.number not in self._known:
+            self._known[trial.number] = self._pool.known(self._pool.space.from_parameters(trial.params))
+        return self._known[trial.number]
+
+    def _pending(self, view: "_View", under_way: Sequence[FrozenTrial]) -> Outlook | None:
+        """Return what is believed of the candidates under way; None where there are none."""
+        known = [self._known_of(trial) for trial in under_way]
+        known = [one for one in known if one.passes]
+        return view.beliefs.look(Candidates.of(known), 0.0) if known else None
+
+    def _measure_best(self, beliefs: Beliefs, chosen: Candidates, promise: Floats) -> bool:
+        """Measure the few that promise most; return whether any candidate to choose from is measured now."""
         assert self._measure is not None
-        best = [pool[place] for place in np.argsort(-promise, kind="stable")[:NUM_MEASURED]]
-        fresh = [known for known in best if known.candidate.digest not in beliefs.measured]
+        best = [chosen.known[place] for place in np.argsort(-promise, kind="stable")[:NUM_MEASURED]]
+        fresh = [known for known in best if known.digest not in beliefs.measured]
         for known, found in zip(fresh, self._measure([known.candidate for known in fresh]), strict=True):
             beliefs.note(known, found)
-        return any(known.candidate.digest in beliefs.measured for known in best)
+        return any(known.digest in beliefs.measured for known in best)
 
-    def _promise(self, beliefs: Beliefs, history: "_History", pool: Sequence[Known], optimism: float) -> Floats:
-        """Return the expected hypervolume improvement of each candidate of the pool."""
-        beliefs.learn_costs()
-        late, others = beliefs.uncertain, [place for place in range(len(self._targets)) if place != beliefs.uncertain]
-        believed = beliefs.learn(history.observed, history.values, history.pending)
-        reached, corner = history.values.copy(), self._corner(history)
-        reached[:, late] = beliefs.warp(reached[:, late])
-        reached = np.vstack([reached, believed])
-        worst = float(beliefs.warp(corner[late : late + 1])[0])
-        prospects = Prospects(beliefs.known_values(pool, optimism)[:, others], *beliefs.late(pool, optimism))
-        past = Reached(reached[:, others], reached[:, late], corner[others], worst)
-        promise: Floats = expected_hypervolume_improvement(prospects, past)
-        return promise
+    def _promise(self, view: "_View", outlook: Outlook, pending: Outlook | None) -> Floats:
+        """Return the expected hypervolume improvement of each candidate, times the chance that it is allowed."""
+        late = view.beliefs.uncertain
+        others = [place for place in range(len(self._targets)) if place != late]
+        reached, corner = view.reached.copy(), view.corner.copy()
+        reached[:, late] = view.beliefs.warp(reached[:, late])
+        corner[late] = view.beliefs.warp(corner[late : late + 1])[0]
+        if pending is not None:
+            reached = np.vstack([reached, pending.values])
+            outlook = view.beliefs.doubt_beside(outlook, pending)
+        past = Reached(reached[:, others], reached[:, late], corner[others], float(corner[late]))
+        least = np.maximum(outlook.doubts[:, late], 1e-9 * (np.abs(outlook.values[:, late]).max() + 1.0))
+        known, doubts = outlook.values[:, others], outlook.doubts[:, others]
+        gains = [
+            expected_hypervolume_improvement(Prospects(known + node * doubts, outlook.values[:, late], least), past)
+            for node in _nodes(doubts)
+        ]
+        return np.asarray(np.mean(gains, axis=0) * outlook.feasible)
 
-    def _corner(self, history: "_History") -> Floats:
+    def _corner(self, members: Floats) -> Floats:
         """Return the reference point, minimised: nothing is worth having beyond the user's bounds."""
         bounds = [np.inf if target.bound is None else target.sign * target.bound for target in self._targets]
         if self._reference is not None:
             return np.minimum(self._reference, bounds)
-        members = history.values[history.members()]
         worst, span = members.max(axis=0), np.ptp(members, axis=0)
         corner: Floats = np.minimum(worst + MARGIN * np.where(span > 0, span, np.abs(worst) + 1e-12), bounds)
         return corner
 
 
 @dataclass(frozen=True, slots=True)
-class _History:
-    """What a study holds: trained candidates with (observed, targets) minimised values, and those under way."""
+class _View:
+    """The pool as it looks from what was told.
 
-    observed: Sequence[Known]
-    values: Floats
-    pending: Sequence[Known]
+    Attributes:
+        told: How many trials have values, and how many cannot have any.
+        reached: (members, objectives) of the front, minimised.
+        corner: (objectives,), the reference point, minimised.
+        chosen: What promises most while nothing is under way.
+        outlook: What is believed of those.
+    """
 
-    def members(self) -> NDArray[np.int64]:
-        """Return the places of the front's members."""
-        found: NDArray[np.int64] = np.flatnonzero(front(self.values, ["minimize"] * self.values.shape[1]))
-        return found
+    told: tuple[int, int]
+    beliefs: Beliefs
+    reached: Floats
+    corner: Floats
+    chosen: Candidates
+    outlook: Outlook
+
+
+def _nodes(doubts: Floats) -> Floats:
+    """Return at which standard deviations the other objectives are taken, (nodes, objectives): all alike likely."""
+    if not doubts.any():
+        return np.zeros((1, doubts.shape[1]))
+    points = qmc.Sobol(doubts.shape[1], scramble=False).random(NUM_NODES) + 0.5 / NUM_NODES
+    return np.asarray(norm.ppf(points))

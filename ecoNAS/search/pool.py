@@ -1,9 +1,10 @@
 """Candidates that a surrogate is asked about: the whole space where it is small, else draws and relatives of the front.
 
-Encodings and exact numbers are remembered by digest, since the same candidates come back at every proposal.
+The same candidates come back at many proposals, so their encodings and exact numbers are kept as long as they may: a
+whole space for good, draws and neighbours until they leave the pool.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +18,8 @@ from ecoNAS.space.protocol import Space
 Floats = NDArray[np.float64]
 
 MAX_LISTED = 20_000  # a space up to this size is looked at whole
-NUM_DRAWN = 100  # anew for each trial
-LASTS = 20  # trials that a draw stays in the pool
+NUM_DRAWN = 100  # anew for each round
+LASTS = 20  # rounds that a draw stays in the pool
 NUM_CHILDREN = 200
 MAX_NEIGHBOURS = 1000
 NUM_REFERENCE = 256  # draws that numbers are standardised by
@@ -29,105 +30,140 @@ class Known:
     """What is known of a candidate without spending anything.
 
     Attributes:
+        digest: Of the candidate.
         features: (features,), the encoded decisions.
         exact: By name: parameters, MACs and other numbers that are free.
         passes: Whether it is valid and keeps every bound on them.
     """
 
     candidate: Any  # whatever the space holds
+    digest: str
     features: Floats
-    exact: dict[str, float]
+    exact: Mapping[str, float]
     passes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Many of them, column by column.
+
+    Attributes:
+        features: (candidates, features).
+        exact: By name, (candidates,).
+    """
+
+    known: Sequence[Known]
+    features: Floats
+    exact: Mapping[str, Floats]
+
+    @classmethod
+    def of(cls, known: Sequence[Known]) -> "Candidates":
+        """Return candidates that pass the gate as columns; at least one."""
+        exact = {name: np.array([one.exact[name] for one in known], dtype=np.float64) for name in known[0].exact}
+        return cls(known, np.stack([one.features for one in known]), exact)
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+    def take(self, places: NDArray[np.int64]) -> "Candidates":
+        """Return some of them."""
+        chosen = [self.known[place] for place in places]
+        return Candidates(chosen, self.features[places], {name: column[places] for name, column in self.exact.items()})
 
 
 @dataclass(slots=True)
 class Pool:
-    """Candidates of one space; what it returns depends on seed, trial number and front alone."""
+    """Candidates of one space; what it returns depends on seed, round and front alone.
+
+    Attributes:
+        screen: The gate.
+        max_listed: Size of a space up to which the pool is all of it.
+        has_relatives: Whether relatives of the front belong to the pool of a larger space.
+    """
 
     space: Space[Any]
     screen: Callable[[Any], Screening]
     seed: int
-    _known: dict[str, Known] = field(default_factory=dict)
-    _listed: list[str] | None = None
-    _drawn: dict[int, list[str]] = field(default_factory=dict)
-    _beside: dict[str, list[str]] = field(default_factory=dict)
+    max_listed: int = MAX_LISTED
+    has_relatives: bool = True
+    _listed: Candidates | None = None
+    _is_listed: bool | None = None
+    _reference: list[Known] = field(default_factory=list)
+    _drawn: dict[int, list[Known]] = field(default_factory=dict)
+    _beside: dict[str, list[Known]] = field(default_factory=dict)
 
     def known(self, candidate: Any) -> Known:
-        """Return what is known of a candidate, counted once."""
-        digest = candidate.digest
-        if digest not in self._known:
-            is_valid = self.space.is_valid(candidate)
-            screening = self.screen(candidate) if is_valid else None
-            self._known[digest] = Known(
-                candidate,
-                self.space.encode(candidate),
-                dict(screening.values) if screening else {},
-                passes=screening is not None and screening.passes,
-            )
-        return self._known[digest]
+        """Return what is known of a candidate."""
+        screening = self.screen(candidate) if self.space.is_valid(candidate) else None
+        return Known(
+            candidate,
+            candidate.digest,
+            self.space.encode(candidate),
+            dict(screening.values) if screening else {},
+            passes=screening is not None and screening.passes,
+        )
 
     def reference(self) -> list[Known]:
         """Return some candidates at random, always the same ones, that pass the gate."""
-        rng = np.random.default_rng(derive_seed(self.seed, "reference"))
-        drawn = (self.known(self.space.random(rng)) for _ in range(NUM_REFERENCE))
-        return [known for known in drawn if known.passes]
+        if not self._reference:
+            rng = np.random.default_rng(derive_seed(self.seed, "reference"))
+            self._reference = self._passing(self.space.random(rng) for _ in range(NUM_REFERENCE))
+        return self._reference
 
-    def candidates(self, trial: int, members: Sequence[Any], is_seen: Callable[[str], bool]) -> list[Known]:
-        """Return unseen candidates that pass the gate, each once.
+    @property
+    def decided(self) -> set[str]:
+        """The bounds that the gate decides, by text."""
+        return set(self.screen(self.reference()[0].candidate).violations) if self.reference() else set()
+
+    def candidates(self, number: int, members: Sequence[Any], is_seen: Callable[[str], bool]) -> Candidates | None:
+        """Return unseen candidates that pass the gate, each once; None where there are none.
 
         Args:
-            trial: The trial that they are for.
+            number: Of the round; draws are others in each.
             members: Candidates of the front, whose neighbours and children are looked at too.
             is_seen: Whether a digest was proposed before.
         """
-        digests = self._all()
-        if digests is None:
-            rng = np.random.default_rng(derive_seed(self.seed, "pool", trial))
-            drawn = [digest for number in range(max(0, trial - LASTS + 1), trial + 1) for digest in self._draws(number)]
-            digests = [*drawn, *self._relatives(members, rng)]
-        fresh = (self._known[digest] for digest in dict.fromkeys(digests) if not is_seen(digest))
-        return [known for known in fresh if known.passes]
+        if self._is_listed is None:
+            listing = self.space.listing(self.max_listed)
+            passing = self._passing(listing or ())
+            self._is_listed, self._listed = listing is not None, Candidates.of(passing) if passing else None
+        if self._is_listed:
+            return self._unseen(self._listed, is_seen)
+        rng = np.random.default_rng(derive_seed(self.seed, "pool", number))
+        relatives = self._relatives(members, rng) if self.has_relatives else ()
+        found = {known.digest: known for known in (*self._draws(number), *relatives)}
+        return self._unseen(Candidates.of(list(found.values())) if found else None, is_seen)
 
-    def _all(self) -> list[str] | None:
-        if self._listed is None:
-            listing = self.space.listing(MAX_LISTED)
-            if listing is None:
-                return None
-            for candidate in listing:
-                self.known(candidate)
-            self._listed = [candidate.digest for candidate in listing]
-        return self._listed
+    def _unseen(self, candidates: Candidates | None, is_seen: Callable[[str], bool]) -> Candidates | None:
+        if candidates is None:
+            return None
+        fresh = np.array([not is_seen(known.digest) for known in candidates.known])
+        return candidates.take(np.flatnonzero(fresh)) if fresh.any() else None
 
-    def _draws(self, number: int) -> list[str]:
-        """Return what is drawn at random for one trial."""
-        if number not in self._drawn:
-            rng = np.random.default_rng(derive_seed(self.seed, "draws", number))
-            drawn = [self.space.random(rng) for _ in range(NUM_DRAWN)]
-            for candidate in drawn:
-                self.known(candidate)
-            self._drawn[number] = [candidate.digest for candidate in drawn]
-        return self._drawn[number]
+    def _draws(self, number: int) -> Iterator[Known]:
+        """Yield what was drawn at random in this round and some before it."""
+        rounds = range(max(0, number - LASTS + 1), number + 1)
+        self._drawn = {past: known for past, known in self._drawn.items() if past in rounds}
+        for past in rounds:
+            if past not in self._drawn:
+                rng = np.random.default_rng(derive_seed(self.seed, "draws", past))
+                self._drawn[past] = self._passing(self.space.random(rng) for _ in range(NUM_DRAWN))
+            yield from self._drawn[past]
 
-    def _relatives(self, members: Sequence[Any], rng: np.random.Generator) -> Iterator[str]:
-        if not members:
-            return
-        share = max(1, MAX_NEIGHBOURS // len(members))
+    def _relatives(self, members: Sequence[Any], rng: np.random.Generator) -> Iterator[Known]:
+        """Yield neighbours of the members, some each, and their children."""
+        digests = {member.digest for member in members}
+        self._beside = {digest: known for digest, known in self._beside.items() if digest in digests}
         for member in members:
-            beside = self._neighbours(member)
+            if member.digest not in self._beside:
+                around = np.random.default_rng(derive_seed(self.seed, "beside", member.digest))
+                self._beside[member.digest] = self._passing(self.space.neighbours(member, around))
+            beside = self._beside[member.digest]
+            share = max(1, MAX_NEIGHBOURS // len(members))
             yield from (beside[place] for place in rng.permutation(len(beside))[:share])
-        for _ in range(NUM_CHILDREN):
+        for _ in range(NUM_CHILDREN if members else 0):
             mother, father = (members[int(rng.integers(len(members)))] for _ in range(2))
-            child = self.space.crossover(mother, father, rng)
-            self.known(child)
-            yield child.digest
+            yield from self._passing([self.space.crossover(mother, father, rng)])
 
-    def _neighbours(self, member: Any) -> list[str]:
-        """Return the digests of all neighbours, found once a member."""
-        if member.digest not in self._beside:
-            found = self.space.neighbours(
-                member, np.random.default_rng(derive_seed(self.seed, "beside", member.digest))
-            )
-            for neighbour in found:
-                self.known(neighbour)
-            self._beside[member.digest] = [neighbour.digest for neighbour in found]
-        return self._beside[member.digest]
+    def _passing(self, candidates: Iterable[Any]) -> list[Known]:
+        return [known for known in map(self.known, candidates) if known.passes]

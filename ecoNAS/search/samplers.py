@@ -172,15 +172,16 @@ def _tpe(context: SamplerContext) -> Proposer:
         return OptunaProposer(context.space, TPESampler(multivariate=True, seed=seed))
 
 
-def _cost_aware(context: SamplerContext) -> Proposer:
-    pool = Pool(context.space, context.screen, context.seed)
+def cost_aware(context: SamplerContext, pool: Pool | None = None) -> Proposer:
+    """Return the cost-aware sampler; `pool` None for the one that suits the space."""
+    pool = pool or Pool(context.space, context.screen, context.seed)
     return CostAwareProposer(
         pool, context.targets, context.is_seen, measure=context.measure, reference=context.reference
     )
 
 
 SAMPLERS: Mapping[str, Callable[[SamplerContext], Proposer]] = {
-    "auto": _cost_aware,
+    "auto": cost_aware,
     "nsga2": _nsga2,
     "random": _random,
     "tpe": _tpe,

@@ -10,7 +10,8 @@ there. Targets come standardised; what they mean is decided by `cost_aware`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ Floats = NDArray[np.float64]
 NUM_ITERATIONS = 60
 CHUNK = 4000  # candidates predicted at a time
 JITTER = 1e-6
+SMALLEST = 1e-9  # variance
 BOUNDS = (-9.0, 6.0)  # of every logarithm
 
 
@@ -58,6 +60,17 @@ class _Hyper:
     product: Tensor
     noise: Tensor
     shares: Tensor  # (decisions,), sum to 1: of the linear part
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one core: the matrices are small, and the other cores train."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class GaussianProcess:
@@ -130,15 +143,37 @@ class GaussianProcess:
     def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
         """Return mean and standard deviation of the function itself, without noise, (candidates,) each."""
         means, deviations = [], []
-        for first in range(0, max(len(inputs), 1), CHUNK):
-            part = slice(first, first + CHUNK)
-            x, z = self._tensors(Inputs(inputs.decisions[part], inputs.numbers[part]), self._mean)
-            cross = self._kernel(self._hyper, x, z, self._x, self._z)
-            explained = torch.linalg.solve_triangular(self._factor, cross.T, upper=False)
-            variance = self._diagonal(self._hyper, x) - (explained**2).sum(dim=0)
+        for part in _chunks(inputs):
+            _, cross, explained, variance = self._explain(part)
             means.append(cross @ self._weights)
-            deviations.append(variance.clamp(min=1e-9).sqrt())
+            deviations.append((variance - (explained**2).sum(dim=0)).clamp(min=SMALLEST).sqrt())
         return torch.cat(means).numpy(), torch.cat(deviations).numpy()
+
+    @torch.no_grad()
+    def doubt_beside(self, inputs: Inputs, believed: Inputs) -> Floats:
+        """Return the standard deviations, (candidates,), that are left once `believed` are observed too.
+
+        That they come out as predicted is what is believed, so the means stay as they are.
+        """
+        x, _, explained_there, variance_there = self._explain(believed)
+        left = self._kernel(self._hyper, *x, *x) - explained_there.T @ explained_there
+        left += torch.diag((self._hyper.noise + JITTER).expand(len(variance_there)))
+        factor = torch.linalg.cholesky(left)
+        deviations = []
+        for part in _chunks(inputs):
+            here, _, explained, variance = self._explain(part)
+            shared = self._kernel(self._hyper, *x, *here) - explained_there.T @ explained
+            gained = torch.linalg.solve_triangular(factor, shared, upper=False)
+            variance = variance - (explained**2).sum(dim=0) - (gained**2).sum(dim=0)
+            deviations.append(variance.clamp(min=SMALLEST).sqrt())
+        return torch.cat(deviations).numpy()
+
+    def _explain(self, inputs: Inputs) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor, Tensor]:
+        """Return inputs as tensors, their covariance with what was observed, that over its factor, and variances."""
+        x, z = self._tensors(inputs, self._mean)
+        cross = self._kernel(self._hyper, x, z, self._x, self._z)
+        explained = torch.linalg.solve_triangular(self._factor, cross.T, upper=False)
+        return (x, z), cross, explained, self._diagonal(self._hyper, x)
 
     def _tensors(self, inputs: Inputs, mean: Floats) -> tuple[Tensor, Tensor]:
         return torch.as_tensor((inputs.decisions - mean) * self._factors), torch.as_tensor(inputs.numbers)
@@ -179,6 +214,12 @@ class GaussianProcess:
     def _diagonal(self, hyper: _Hyper, x: Tensor) -> Tensor:
         shares = hyper.shares.sqrt()[self._group]
         return hyper.linear * 2 * ((x * shares) ** 2).sum(dim=1) + hyper.smooth + hyper.product
+
+
+def _chunks(inputs: Inputs) -> Iterator[Inputs]:
+    for first in range(0, max(len(inputs), 1), CHUNK):
+        part = slice(first, first + CHUNK)
+        yield Inputs(inputs.decisions[part], inputs.numbers[part])
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:

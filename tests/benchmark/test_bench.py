@@ -8,7 +8,7 @@ import pytest
 import yaml
 from tables import SPEC, table, write
 
-from ecoNAS.benchmark.compare import Judge, checkpoints, paired, search_all
+from ecoNAS.benchmark.compare import Judge, checkpoints, compare, paired
 from ecoNAS.benchmark.lookup import run_once
 from ecoNAS.benchmark.rivals import RIVALS
 from ecoNAS.cli import main
@@ -36,7 +36,7 @@ def test_a_search_repeats_itself_from_the_same_seed(name: str) -> None:
 
 def test_a_search_of_everything_finds_the_whole_front_and_its_hypervolume() -> None:
     found = table(missing=60)
-    (search,) = search_all(found, [("random", RIVALS["random"])], 1, 200)
+    (search,) = compare(found, ["random"], 1, 200).searches
     assert len(search.trace.rows) == 40
     assert search.readings[-1].hv_frac == pytest.approx(1.0)
     assert search.readings[-1].front_points == Judge(found).num_front
@@ -44,7 +44,7 @@ def test_a_search_of_everything_finds_the_whole_front_and_its_hypervolume() -> N
 
 def test_the_cost_aware_sampler_is_ahead_of_random_sampling() -> None:
     ends = {
-        name: [search.readings[-1].hv_frac for search in search_all(table(), [(name, RIVALS[name])], 4, 25)]
+        name: [search.readings[-1].hv_frac for search in compare(table(), [name], 4, 25).searches]
         for name in ("auto", "random")
     }
     assert np.mean(ends["auto"]) > 0.97
@@ -66,6 +66,17 @@ def test_checkpoints_end_with_the_budget() -> None:
     assert checkpoints(10) == (10,)
 
 
+def test_searches_side_by_side_find_what_they_find_alone() -> None:
+    alone, beside = (compare(table(), ["auto", "random"], 2, 12, processes=count) for count in (1, 2))
+    assert [search.trace.rows for search in beside.searches] == [search.trace.rows for search in alone.searches]
+    assert [(search.sampler, search.seed) for search in beside.searches] == [
+        ("auto", 0),
+        ("random", 0),
+        ("auto", 1),
+        ("random", 1),
+    ]
+
+
 def test_a_paired_difference_has_students_interval() -> None:
     gap = paired([1.0, 2.0, 3.0], [0.0, 0.0, 0.0])
     assert gap.mean == 2.0
@@ -74,7 +85,7 @@ def test_a_paired_difference_has_students_interval() -> None:
 
 def test_the_command_prints_tables_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, yaml.safe_dump(SPEC))
-    assert main(["bench", str(path), "--sampler", "random,local", "--budget", "12", "--seeds", "2"]) == 0
+    assert main(["bench", str(path), "--sampler", "random,local", "--budget", "12", "--seeds", "2", "--jobs", "1"]) == 0
     shown = capsys.readouterr()
     assert "[4/4] local, seed 1" in shown.err
     for word in ("hv_frac after so many trainings", "regret", "random minus the others", "33 on the true front"):
@@ -95,6 +106,7 @@ def test_the_command_prints_tables_and_json(tmp_path: Path, capsys: pytest.Captu
         (["--sampler", "randm"], "unknown sampler 'randm'"),
         (["--budget", "0.5"], "must be at least 1"),
         (["--seeds", "0"], "must be at least 1"),
+        (["--jobs", "0"], "must be at least 1"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:

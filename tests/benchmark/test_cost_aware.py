@@ -11,7 +11,8 @@ from ecoNAS.benchmark.lookup import Charge, reference_of, run_once
 from ecoNAS.benchmark.rivals import RIVALS
 from ecoNAS.costs.screen import Screening
 from ecoNAS.evaluation.tabular import Row, Table, TableSpace
-from ecoNAS.search.beliefs import Target, Warp, stage
+from ecoNAS.search.beliefs import Target
+from ecoNAS.search.model import Warp, stage
 from ecoNAS.search.samplers import SAMPLERS, CandidateSampler, SamplerContext
 
 
