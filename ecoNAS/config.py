@@ -60,11 +60,19 @@ class BudgetConfig(Frozen):
     time: Annotated[float, Field(gt=0), BeforeValidator(lambda given: read_quantity(given, "s"))] | None = None
 
 
+class PlateauConfig(Frozen):
+    """When a front counts as found: so many candidates in a row raised the hypervolume by less than `gain` of it."""
+
+    trials: Annotated[int, Field(ge=1)] = 20
+    gain: Annotated[float, Field(gt=0, lt=1)] = 0.01
+
+
 class SearchConfig(Frozen):
     """How many candidates are evaluated within which budget, who proposes them, and the seed of everything random."""
 
     trials: Annotated[int, Field(ge=1)] = 40
     budget: BudgetConfig = BudgetConfig()
+    plateau: PlateauConfig | None = Field(None, description="stop early where the front grows no more; None: never")
     sampler: str = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
     storage: str | None = Field(None, description="an Optuna storage URL; None: study.db in the run folder")

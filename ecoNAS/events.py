@@ -188,7 +188,7 @@ class RunEnded(_Event):
     """A search ended in its own words; a run that died has no such event."""
 
     type: Literal["run_ended"] = "run_ended"
-    reason: Literal["trials", "budget", "exhausted", "interrupted", "nothing_passes", "failing"]
+    reason: Literal["trials", "budget", "plateau", "exhausted", "interrupted", "nothing_passes", "failing"]
     detail: str = ""
 
 

@@ -10,10 +10,7 @@ from ecoNAS import pareto
 from ecoNAS.analysis.trials import Trial, comparable, values_of
 from ecoNAS.evaluation.objectives import Objective
 from ecoNAS.events import Event, ScaleFixed, TrialEnded
-
-# In scaled units: a little beyond the nadir, so that the ends of a front count too (Ishibuchi et al., "How to specify a
-# reference point in hypervolume calculation for fair performance comparison", Evolutionary Computation 26(3), 2018).
-REFERENCE = 1.1
+from ecoNAS.search.growth import REFERENCE
 
 
 @dataclass(frozen=True, slots=True)

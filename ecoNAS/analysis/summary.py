@@ -12,6 +12,7 @@ from ecoNAS.records import Outcome
 _ENDS = {
     "trials": "It ended with the number of trials that was asked for.",
     "budget": "It ended where its budget did.",
+    "plateau": "It ended early: the front had stopped growing.",
     "exhausted": "It ended early: proposals only repeated what was known.",
     "interrupted": "It was interrupted and can be resumed.",
     "nothing_passes": "It ended early: nothing that was proposed keeps the constraints.",

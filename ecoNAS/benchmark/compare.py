@@ -115,6 +115,7 @@ def compare(
     seeds: int,
     budget: float,
     *,
+    workers: int = 1,
     processes: int = 1,
     on_search: Callable[[Search], None] = lambda search: None,
 ) -> Comparison:
@@ -125,6 +126,7 @@ def compare(
         samplers: Names of `rivals.RIVALS`.
         seeds: How many, from 0.
         budget: In full trainings.
+        workers: How many trainings of a search are under way at once, on a virtual clock.
         processes: How many searches run at a time, each with one thread.
         on_search: Called after each search, in their order.
 
@@ -135,11 +137,11 @@ def compare(
     tasks = [(name, seed) for seed in range(seeds) for name in samplers]
     makes = {name: rival(name) for name in samplers}
     if processes == 1:
-        traces: Iterable[Trace] = (run_once(table, makes[name], seed, budget) for name, seed in tasks)
+        traces: Iterable[Trace] = (run_once(table, makes[name], seed, budget, workers) for name, seed in tasks)
         found += _read(judge, tasks, traces, budget, on_search)
     else:
         context = multiprocessing.get_context("spawn")  # a forked child of a process with threads may hang
-        with ProcessPoolExecutor(processes, context, _begin, (table, budget)) as executor:
+        with ProcessPoolExecutor(processes, context, _begin, (table, budget, workers)) as executor:
             try:
                 found += _read(judge, tasks, executor.map(_run, tasks), budget, on_search)
             except BaseException:
@@ -161,18 +163,18 @@ def _read(
         yield search
 
 
-_here: dict[str, Any] = {}  # of a process that searches: its table and budget, sent once
+_here: dict[str, Any] = {}  # of a process that searches: what all its searches have in common, sent once
 
 
-def _begin(table: Table, budget: float) -> None:
+def _begin(table: Table, budget: float, workers: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends them
     torch.set_num_threads(1)
-    _here.update(table=table, budget=budget)
+    _here.update(table=table, budget=budget, workers=workers)
 
 
 def _run(task: tuple[str, int]) -> Trace:
     name, seed = task
-    return run_once(_here["table"], rival(name), seed, _here["budget"])
+    return run_once(_here["table"], rival(name), seed, _here["budget"], _here["workers"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,7 @@ def as_json(spec: str, comparison: Comparison) -> dict[str, Any]:  # Any: JSON
                 "trained": len(search.trace.rows),
                 "measured": search.trace.measured,
                 "seconds_per_proposal": search.trace.proposal_s,
+                "virtual_duration": search.trace.duration,
                 "ended": search.trace.ended,
             }
             for search in comparison.searches

@@ -4,6 +4,7 @@ Costs are counted in full trainings: a training is 1, and what is measurable cos
 candidate. How samplers compare is decided by `compare`.
 """
 
+import heapq
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,23 +12,27 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from ecoNAS.architecture import derive_seed
 from ecoNAS.costs.screen import GateTally, Screening
 from ecoNAS.evaluation.tabular import Row, Table, TableSpace
-from ecoNAS.evaluation.workers import InProcessWorkers
+from ecoNAS.evaluation.workers import Finished
 from ecoNAS.events import Event
 from ecoNAS.records import Costs, Outcome, now
 from ecoNAS.search.beliefs import Target
+from ecoNAS.search.growth import Growth
 from ecoNAS.search.loop import SearchLoop
 from ecoNAS.search.memory import Memory
 from ecoNAS.search.parts import Parts
 from ecoNAS.search.samplers import CandidateSampler, Proposer, SamplerContext
 
 ROUNDING = 1e-9
+SPREAD = 0.4  # standard deviation of the logarithm of a training's time
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Charge:
     budget: float
     spent: float = 0.0
     measured: set[int] = field(default_factory=set)
+    under_way: int = 0
 
     def measure(self, rows: Sequence[Row]) -> list[Mapping[str, float]]:
         """Return the measurable objectives of rows; those not asked for before are paid."""
@@ -69,19 +75,58 @@ class Charge:
         """Pay for a training, and for the measurement that belongs to it."""
         self.measure([row])
         self.spent += 1.0
+        self.under_way -= 1
 
     def note(self, event: Event) -> None:
         """Events cost nothing."""
 
     def promise(self, trial: int, costs: Costs | None) -> None:
-        """What a candidate will take is the same for all."""
+        """Take in that one more training was begun; what it takes is the same for all."""
+        self.under_way += 1
 
     def why_full(self, costs: Costs | None = None) -> str:
         """Return why no more training fits; empty where one does."""
         needed = 1.0 + self.table.measuring_cost
-        if self.spent + needed <= self.budget + ROUNDING:
+        if self.spent + needed * (self.under_way + 1) <= self.budget + ROUNDING:
             return ""
         return f"{self.spent:.4g} of {self.budget:.4g} full trainings are spent"
+
+
+class SimulatedWorkers:
+    """Some workers on a virtual clock, whose trainings take unequal times; results come in the order of their ends.
+
+    A training takes 1 on average and differs by about `SPREAD`; how long one takes depends on its candidate alone.
+    """
+
+    def __init__(self, run: Callable[[LookUp], LookUp], capacity: int, seed: int) -> None:
+        """Prepare.
+
+        Args:
+            run: Looks a candidate up.
+            capacity: How many train at once.
+            seed: Of the times.
+        """
+        self.capacity = capacity
+        self.now = 0.0
+        self._run, self._seed = run, seed
+        self._ends: list[tuple[float, int, LookUp]] = []
+
+    def submit(self, task: LookUp) -> None:
+        """Begin a training."""
+        rng = np.random.default_rng(derive_seed(self._seed, "duration", task.digest))
+        duration = float(np.exp(SPREAD * rng.standard_normal() - SPREAD**2 / 2))
+        heapq.heappush(self._ends, (self.now + duration, task.trial, task))
+
+    def next_finished(self, timeout_s: float) -> Finished[LookUp, LookUp] | None:
+        """Return the training that ends next, and let the time pass until then; None if none is under way."""
+        if not self._ends:
+            return None
+        self.now, _, task = heapq.heappop(self._ends)
+        return Finished(task, self._run(task))
+
+    def close(self) -> None:
+        """Forget what is under way."""
+        self._ends.clear()
 
 
 @dataclass(slots=True)
@@ -124,6 +169,7 @@ class Trace:
         costs: (rows,), in full trainings, spent when each was known.
         measured: How many candidates were measured.
         proposal_s: Mean seconds of a proposal.
+        duration: Of the whole search on the virtual clock, in mean trainings.
         ended: Why it ended.
     """
 
@@ -131,13 +177,14 @@ class Trace:
     costs: tuple[float, ...]
     measured: int
     proposal_s: float
+    duration: float
     ended: str
 
 
 Make = Callable[[SamplerContext], Proposer]
 
 
-def run_once(table: Table, make: Make, seed: int, budget: float) -> Trace:
+def run_once(table: Table, make: Make, seed: int, budget: float, workers: int = 1) -> Trace:
     """Search a table once.
 
     Args:
@@ -145,6 +192,7 @@ def run_once(table: Table, make: Make, seed: int, budget: float) -> Trace:
         make: Of the sampler.
         seed: Of everything random.
         budget: In full trainings.
+        workers: How many train at once.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space, charge, memory, archive = TableSpace(table), Charge(table, budget), Memory(), InMemory()
@@ -175,27 +223,26 @@ def run_once(table: Table, make: Make, seed: int, budget: float) -> Trace:
         costs.append(charge.spent)
         return task
 
+    simulated = SimulatedWorkers(train, workers, seed)
     loop = SearchLoop(
         Parts(
             space=space,
             study=study,
-            workers=InProcessWorkers(train),
+            workers=simulated,
             folder=archive,
             memory=memory,
             tally=GateTally(()),
             screen=screen,
             make_task=lambda number, row, found: LookUp(number, row),
             values=lambda result: tuple(table.objectives[result.row.index].tolist()),
-            names=table.names,
-            directions=table.directions,
-            bounds={},
+            growth=Growth(table.names, table.directions, {}),
             trials=len(table),
             budget=charge,
             phases=lambda result: (),
         )
     )
     ended = loop.run()
-    return Trace(tuple(rows), tuple(costs), len(charge.measured), sampler.mean_s, ended.reason)
+    return Trace(tuple(rows), tuple(costs), len(charge.measured), sampler.mean_s, simulated.now, ended.reason)
 
 
 def reference_of(table: Table) -> tuple[float, ...]:

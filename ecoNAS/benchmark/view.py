@@ -30,6 +30,7 @@ def bench_view(spec: str, comparison: Comparison) -> RenderableType:
         lines += [Text(f"\n{title} after so many trainings", style="bold"), _figure(read, names, searches)]
     lines += [Text("± is the standard deviation over seeds.", style="dim")]
     lines += [Text("\nat the end, on average", style="bold"), _spent(names, searches)]
+    lines += [Text("duration is that of the virtual clock, in mean trainings.", style="dim")]
     if seeds > 1 and len(names) > 1:
         lines += [Text(), *(Text(line) for line in _differences(figures, names, searches))]
     return Group(*lines)
@@ -54,7 +55,7 @@ def _figure(read: Callable[[Reading], float], names: Sequence[str], searches: Se
 def _spent(names: Sequence[str], searches: Sequence[Search]) -> View:
     view = _view()
     view.add_column("sampler", no_wrap=True)
-    for heading in ("trained", "measured", "front points", "s per proposal"):
+    for heading in ("trained", "measured", "front points", "duration", "s per proposal"):
         view.add_column(heading, justify="right", no_wrap=True)
     view.add_column("ended", overflow="fold")
     for name in names:
@@ -63,6 +64,7 @@ def _spent(names: Sequence[str], searches: Sequence[Search]) -> View:
             np.mean([len(search.trace.rows) for search in mine]),
             np.mean([search.trace.measured for search in mine]),
             np.mean([search.readings[-1].front_points for search in mine]),
+            np.mean([search.trace.duration for search in mine]),
         ]
         seconds = np.mean([search.trace.proposal_s for search in mine])
         why = ", ".join(sorted({search.trace.ended for search in mine}))

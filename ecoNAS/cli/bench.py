@@ -24,6 +24,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:  # argparse
     )
     parser.add_argument("--seeds", type=int, default=5, metavar="K", help="searches per sampler; default 5")
     parser.add_argument(
+        "--workers", type=int, default=1, metavar="W", help="trainings under way at once, on a virtual clock; default 1"
+    )
+    parser.add_argument(
         "--jobs", type=int, metavar="N", help="searches at a time, one thread each; default: one a core"
     )
     parser.add_argument("--json", action="store_true", help="print every reading as JSON")
@@ -34,10 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Search the table with every sampler and seed, and print how they compare; return 0."""
     if not (math.isfinite(arguments.budget) and arguments.budget >= 1):
         raise EcoNASError(f"--budget {arguments.budget:g}: must be at least 1, the cost of one full training")
-    if arguments.seeds < 1:
-        raise EcoNASError(f"--seeds {arguments.seeds}: must be at least 1")
-    if arguments.jobs is not None and arguments.jobs < 1:
-        raise EcoNASError(f"--jobs {arguments.jobs}: must be at least 1")
+    for name in ("seeds", "workers", "jobs"):
+        number = getattr(arguments, name)
+        if number is not None and number < 1:
+            raise EcoNASError(f"--{name} {number}: must be at least 1")
     names = list(dict.fromkeys(name.strip() for name in arguments.sampler.split(",")))
 
     from ecoNAS.benchmark.compare import as_json, compare
@@ -64,7 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
 
-    found = compare(table, names, arguments.seeds, arguments.budget, processes=jobs, on_search=say)
+    found = compare(
+        table,
+        names,
+        arguments.seeds,
+        arguments.budget,
+        workers=arguments.workers,
+        processes=jobs,
+        on_search=say,
+    )
     if arguments.json:
         print(json.dumps(as_json(spec, found), indent=1))
     else:

@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         if ended.reason in ("nothing_passes", "failing"):
             print(f"econas: the search ended early: {ended.detail}", file=sys.stderr)
             return exit_codes.MISTAKE
-        if ended.reason in ("exhausted", "budget"):
+        if ended.reason in ("exhausted", "budget", "plateau"):
             print(f"The search ended early: {ended.detail}.", file=sys.stderr)
         _show(folder, arguments.json)
     except KeyboardInterrupt:

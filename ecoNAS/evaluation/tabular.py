@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 MISSING = -1
 REFERENCE = 1.1  # where a specification does not say
 MAX_TRIES = 10
+MAX_LOOKED_AT = 5000  # rows for the one nearest to a child
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +197,20 @@ class TableSpace:
         return self._row(int(rng.integers(len(self.table))))
 
     def neighbours(self, candidate: Row, rng: np.random.Generator) -> list[Row]:
-        """Return the rows that differ in fewest decisions (one, in a whole table), in random order."""
-        differing = (self.table.codes != self._codes_of(candidate)).sum(axis=1)
+        """Return the rows that differ in fewest decisions, in random order.
+
+        That is one decision in a whole table. A sample of a space may hold few such rows: then those that differ in
+        more are taken too, until there are as many as there are decisions.
+        """
+        differing = self._distances(self._codes_of(candidate), self._compact)
         if candidate.index != MISSING:
             differing[candidate.index] = len(self.choices) + 1
-        return [self._row(int(index)) for index in rng.permutation(np.flatnonzero(differing == differing.min()))]
+        nearest = np.sort(np.partition(differing, min(len(self.choices), len(differing) - 1))[: len(self.choices)])[-1]
+        near = np.flatnonzero(differing <= min(nearest, len(self.choices)))
+        return [self._row(int(index)) for index in rng.permutation(near)]
 
     def crossover(self, a: Row, b: Row, rng: np.random.Generator) -> Row:
-        """Return a child that takes each decision from either parent, or the row nearest to such a child."""
+        """Return a child that takes each decision from either parent, or a row near to such a child."""
         codes = np.stack([self._codes_of(a), self._codes_of(b)])
         child = codes[0]
         for _ in range(MAX_TRIES):
@@ -211,8 +218,11 @@ class TableSpace:
             index = self._rows.get(child.tobytes(), MISSING)
             if index != MISSING:
                 return self._row(index)
-        differing = (self.table.codes != child).sum(axis=1)
-        return self._row(int(rng.choice(np.flatnonzero(differing == differing.min()))))
+        rows = np.arange(len(self.table))
+        if len(rows) > MAX_LOOKED_AT:
+            rows = rng.integers(len(rows), size=MAX_LOOKED_AT)
+        differing = self._distances(child, self._compact[rows])
+        return self._row(int(rows[rng.choice(np.flatnonzero(differing == differing.min()))]))
 
     def encode(self, candidate: Row) -> Floats:
         """Return features of shape (num_features,), each in 0..1."""
@@ -239,6 +249,15 @@ class TableSpace:
     def _codes_of(self, candidate: Row) -> NDArray[np.int64]:
         known = zip(self.choices.values(), candidate.values, strict=True)
         return np.array([choices.index(value) for choices, value in known], dtype=np.int64)
+
+    def _distances(self, codes: NDArray[np.int64], rows: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Return in how many decisions rows differ from given ones."""
+        return np.asarray((rows != codes.astype(np.int16)).sum(axis=1, dtype=np.int16))
+
+    @cached_property
+    def _compact(self) -> NDArray[np.int16]:
+        """The codes in little memory."""
+        return self.table.codes.astype(np.int16)
 
     @cached_property
     def _rows(self) -> dict[bytes, int]:

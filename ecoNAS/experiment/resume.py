@@ -17,7 +17,16 @@ from ecoNAS.records import now
 from ecoNAS.run_folder import RunFolder, write_atomically
 from ecoNAS.space.search_space import SearchSpace
 
-MAY_CHANGE = ("search.trials", "search.budget", "energy.clock_offset_s", "workers.", "report.", "site.", "keep_weights")
+MAY_CHANGE = (
+    "search.trials",
+    "search.budget",
+    "search.plateau",
+    "energy.clock_offset_s",
+    "workers.",
+    "report.",
+    "site.",
+    "keep_weights",
+)
 _HEAD = "# Resolved exactly as run; `econas search` takes this file like any other.\n"
 
 
@@ -78,7 +87,8 @@ def check_unchanged(config: ExperimentConfig, folder: RunFolder) -> None:
         name, more = changed[0], f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
         raise RunFolderError(
             f"cannot resume {folder.path}: {name} was {old.get(name)!r} and is now {new.get(name)!r}{more}; "
-            "only search.trials, search.budget, workers, report, site and keep_weights may change; start a new run "
+            "only search.trials, search.budget, search.plateau, workers, report, site and keep_weights may change; "
+            "start a new run "
             "instead"
         )
 

@@ -37,6 +37,7 @@ from ecoNAS.records import Evaluation, Outcome
 from ecoNAS.run_folder import RunFolder, describe_environment, write_atomically
 from ecoNAS.search.beliefs import Target
 from ecoNAS.search.budget import Budget
+from ecoNAS.search.growth import Growth, Plateau
 from ecoNAS.search.loop import SearchLoop
 from ecoNAS.search.memory import Memory
 from ecoNAS.search.parts import Parts
@@ -144,9 +145,7 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
                 screen=setup.screen,
                 make_task=lambda number, candidate, found: setup.task(number, candidate, found.costs, folder.path),
                 values=setup.objectives.values,
-                names=setup.objectives.names,
-                directions=setup.objectives.directions,
-                bounds={item.name: item.bound for item in setup.constraints},
+                growth=_growth(setup),
                 trials=config.search.trials,
                 budget=budget,
                 on_event=on_event,
@@ -164,6 +163,13 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
 
             _refine(setup, folder, workers, watcher, is_over=is_over, on_tick=tick)
         return ended
+
+
+def _growth(setup: Setup) -> Growth:
+    asked = setup.config.search.plateau
+    plateau = Plateau(asked.trials, asked.gain) if asked is not None else None
+    bounds = {item.name: item.bound for item in setup.constraints}
+    return Growth(setup.objectives.names, setup.objectives.directions, bounds, plateau)
 
 
 def _open_study(setup: Setup, folder: RunFolder, memory: Memory) -> optuna.Study:

@@ -38,7 +38,7 @@ NUM_START: Final = 8  # spread over the costs, before a surrogate is asked
 NUM_MEASURED: Final = 4  # candidates measured for one that is trained, where that is allowed
 OPTIMISM: Final = 1.5  # standard deviations below the prediction by which candidates are picked for measuring
 MARGIN: Final = 0.1  # of the front's span, beyond its worst value, where no reference is given
-SHORTLIST: Final = 1000  # candidates that are judged again for each worker that asks
+SHORTLIST: Final = 500  # candidates that are judged again for each worker that asks
 NUM_NODES: Final = 4  # values that an uncertain objective beside the first is taken at
 
 

@@ -15,11 +15,11 @@ from optuna.trial import Trial, TrialState
 from ecoNAS.costs.screen import Screening
 from ecoNAS.errors import MeasurementError
 from ecoNAS.evaluation.workers import Finished
-from ecoNAS.events import Event, RunEnded, TrialEnded, TrialProposed, TrialStarted, WorkerLost
+from ecoNAS.events import Event, RunEnded, ScaleFixed, TrialEnded, TrialProposed, TrialStarted, WorkerLost
 from ecoNAS.records import Costs, Outcome
+from ecoNAS.search.growth import NUM_FIRST
 from ecoNAS.search.memory import Seen
 from ecoNAS.search.parts import Parts, Result
-from ecoNAS.search.scale import NUM_FIRST, fix_scale
 from ecoNAS.search.storage import is_whole, orphans, tell
 from ecoNAS.search.streaks import MAX_IN_A_ROW, Hopeless, Streak
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 2
 POLL_S = 0.5
 
-StopReason = Literal["trials", "budget", "interrupted"] | Hopeless
+StopReason = Literal["trials", "budget", "plateau", "interrupted"] | Hopeless
 
 
 @dataclass(slots=True)
@@ -50,9 +50,8 @@ class SearchLoop:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     _running: dict[int, _Running] = field(default_factory=dict)
     _streak: Streak = field(default_factory=Streak)
-    _evaluated: list[tuple[float, ...]] = field(default_factory=list)
-    _has_scale: bool = False
     _full: str = ""
+    _flat: str = ""
 
     @property
     def num_counted(self) -> int:
@@ -88,7 +87,8 @@ class SearchLoop:
                 ended[event.trial] = event
                 parts.budget.note(event)
                 self._note(event, evaluations.get(event.digest))
-            self._has_scale |= event.type == "scale_fixed"
+            elif isinstance(event, ScaleFixed):
+                parts.growth.restore(event)
         for trial in orphans(parts.study):
             event_or_none = ended.get(trial.number)
             if not is_whole(trial, list(parts.space.choices)):
@@ -140,13 +140,15 @@ class SearchLoop:
         if self.is_stopping:
             return "interrupted"
         self._full = self._full or self.why_full()
-        return self._streak.why_hopeless() or ("budget" if self._full else None)
+        if self._full:
+            return self._streak.why_hopeless() or "budget"
+        return self._streak.why_hopeless() or ("plateau" if self._flat else None)
 
     def _detail(self, reason: StopReason) -> str:
         if reason == "nothing_passes":
             return self.parts.tally.explain()
-        if reason == "budget":
-            return self._full
+        if reason in ("budget", "plateau"):
+            return self._full or self._flat
         if reason == "exhausted":
             return (
                 f"the last {MAX_IN_A_ROW[Outcome.DUPLICATE]} proposals were all known; the space may hold nothing new"
@@ -246,7 +248,9 @@ class SearchLoop:
         is_evaluated = evaluation is not None and event.outcome is Outcome.EVALUATED
         values = self.parts.values(evaluation) if evaluation is not None and is_evaluated else None
         if values is not None:
-            self._evaluated.append(values)
+            broken = any(violation > 0 for violation in event.violations.values())
+            self.parts.growth.note(values, is_feasible=not broken)
+            self._flat = self.parts.growth.why_flat()
         self.parts.memory.note(event.digest, Seen(event.trial, event.outcome, values, event.violations))
 
     def _tell(self, trial: Trial, event: TrialEnded) -> None:
@@ -265,11 +269,9 @@ class SearchLoop:
 
     def _fix_scale(self, at_least: int) -> None:
         """Fix the scale of the hypervolume, once, from the first evaluated candidates."""
-        if self._has_scale or len(self._evaluated) < at_least:
-            return
-        parts = self.parts
-        self._log(fix_scale(self._evaluated[:NUM_FIRST], parts.names, parts.directions, parts.bounds))
-        self._has_scale = True
+        fixed = self.parts.growth.fix(at_least)
+        if fixed is not None:
+            self._log(fixed)
 
     def _log(self, event: Event) -> None:
         self.parts.folder.events.append(event)

@@ -14,9 +14,9 @@ import optuna
 from ecoNAS.costs.screen import GateTally, Screening
 from ecoNAS.evaluation.workers import Workers
 from ecoNAS.events import Event, Phase, phases_of
-from ecoNAS.pareto import Direction
 from ecoNAS.records import Costs, Outcome
 from ecoNAS.search.budget import Budget
+from ecoNAS.search.growth import Growth
 from ecoNAS.search.memory import Memory
 from ecoNAS.space.protocol import Space
 
@@ -120,8 +120,8 @@ class Parts:
         space: What may be proposed.
         screen: The gate.
         make_task: (trial number, candidate, screening) to the task of a worker.
-        values: The objectives' values of an evaluation, in the order of `names`, or None.
-        bounds: The user's bounds on objectives, for the scale of the hypervolume.
+        values: The objectives' values of an evaluation, in the order of the study's objectives, or None.
+        growth: The hypervolume so far, and when it counts as found.
         budget: What the search may take.
         next_task: What a worker does next with a candidate whose present stage is over; None where that was the last.
         phases: The stretches of a result, for the ledger.
@@ -138,9 +138,7 @@ class Parts:
     screen: Callable[[Any], Screening]
     make_task: Callable[[int, Any, Screening], Any]
     values: Callable[[Any], tuple[float, ...] | None]
-    names: tuple[str, ...]
-    directions: tuple[Direction, ...]
-    bounds: dict[str, float]
+    growth: Growth
     trials: int
     budget: Limits = field(default_factory=Budget)
     next_task: Callable[[Any, Any], Any | None] = lambda task, evaluation: None

@@ -23,7 +23,7 @@ from torch import Tensor
 Floats = NDArray[np.float64]
 
 NUM_ITERATIONS = 60
-CHUNK = 4000  # candidates predicted at a time
+CHUNK = 256  # candidates predicted at a time: what fits a core's cache
 JITTER = 1e-6
 SMALLEST = 1e-9  # variance
 BOUNDS = (-9.0, 6.0)  # of every logarithm

@@ -77,6 +77,15 @@ def test_searches_side_by_side_find_what_they_find_alone() -> None:
     ]
 
 
+@pytest.mark.parametrize("workers", [4, 16])
+def test_workers_on_a_virtual_clock_spend_the_budget_faster(workers: int) -> None:
+    alone, many = (run_once(table(), RIVALS["auto"], 0, 40, count) for count in (1, workers))
+    assert len(many.rows) == pytest.approx(len(alone.rows), abs=1)
+    assert len(set(many.rows)) == len(many.rows)
+    assert many.costs[-1] <= 40
+    assert 0.9 * alone.duration / workers < many.duration < 2 * alone.duration / workers
+
+
 def test_a_paired_difference_has_students_interval() -> None:
     gap = paired([1.0, 2.0, 3.0], [0.0, 0.0, 0.0])
     assert gap.mean == 2.0
@@ -107,6 +116,7 @@ def test_the_command_prints_tables_and_json(tmp_path: Path, capsys: pytest.Captu
         (["--budget", "0.5"], "must be at least 1"),
         (["--seeds", "0"], "must be at least 1"),
         (["--jobs", "0"], "must be at least 1"),
+        (["--workers", "0"], "must be at least 1"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:

@@ -15,6 +15,7 @@ from ecoNAS.records import Costs, Evaluation, Outcome, Score, Training, Training
 from ecoNAS.run_folder import RunFolder
 from ecoNAS.search.beliefs import Target
 from ecoNAS.search.budget import Budget
+from ecoNAS.search.growth import Growth, Plateau
 from ecoNAS.search.loop import SearchLoop
 from ecoNAS.search.memory import Memory
 from ecoNAS.search.parts import Parts
@@ -83,6 +84,7 @@ class Bench:
     bounds: tuple[str, ...] = ()
     run: Callable[[FakeTask], Evaluation] = fake_evaluation
     budget: Budget = field(default_factory=Budget)
+    plateau: Plateau | None = None
     evaluated: list[str] = field(default_factory=list)
 
     def loop(self) -> SearchLoop:
@@ -114,9 +116,12 @@ class Bench:
                 screen=lambda candidate: screen(space.costs(candidate), constraints),
                 make_task=lambda number, candidate, found: FakeTask(number, candidate, found.costs),
                 values=objectives.values,
-                names=objectives.names,
-                directions=objectives.directions,
-                bounds={item.name: item.bound for item in constraints},
+                growth=Growth(
+                    objectives.names,
+                    objectives.directions,
+                    {item.name: item.bound for item in constraints},
+                    self.plateau,
+                ),
                 trials=self.trials,
                 budget=self.budget,
             )

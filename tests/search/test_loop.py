@@ -10,6 +10,7 @@ from search_bench import Bench, FakeTask, fake_evaluation
 from ecoNAS.events import Event, RunEnded, ScaleFixed, TrialEnded, TrialProposed
 from ecoNAS.records import Evaluation, Outcome
 from ecoNAS.search.budget import Budget
+from ecoNAS.search.growth import Plateau
 from ecoNAS.search.streaks import MAX_IN_A_ROW
 
 
@@ -305,3 +306,15 @@ def test_every_trial_has_its_parameters_in_the_events(bench: Bench) -> None:
     for event in proposed:
         assert isinstance(event, TrialProposed)
         assert event.parameters == trials[event.trial].params
+
+
+def test_a_front_that_grows_no_more_ends_the_search_and_a_resumed_one_again(bench: Bench) -> None:
+    bench.trials, bench.plateau = 200, Plateau(trials=10, gain=0.5)
+    last = bench.loop().run()
+    assert last.reason == "plateau"
+    assert "the last 10 candidates raised the hypervolume by" in last.detail
+    assert 30 <= len(bench.evaluated) < 200
+
+    assert resumed(bench).reason == "plateau"
+    bench.plateau, bench.trials = None, len(bench.evaluated) + 2
+    assert resumed(bench).reason == "trials"
