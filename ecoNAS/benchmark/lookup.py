@@ -24,7 +24,7 @@ from ecoNAS.evaluation.tabular import Row, Table, TableSpace
 from ecoNAS.evaluation.workers import Finished
 from ecoNAS.events import Event
 from ecoNAS.records import Costs, Outcome, now
-from ecoNAS.search.beliefs import Target
+from ecoNAS.search.beliefs import Measuring, Target
 from ecoNAS.search.growth import Growth
 from ecoNAS.search.loop import SearchLoop
 from ecoNAS.search.memory import Memory
@@ -197,6 +197,7 @@ def run_once(table: Table, make: Make, seed: int, budget: float, workers: int = 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space, charge, memory, archive = TableSpace(table), Charge(table, budget), Memory(), InMemory()
     targets = tuple(Target(item.name, item.direction, item.known) for item in table.spec.objectives)
+    measurable = tuple(target.name for target in targets if target.known == "measurable")
 
     def screen(row: Row) -> Screening:
         return Screening(None, {}, table.exact(row.index))
@@ -209,7 +210,7 @@ def run_once(table: Table, make: Make, seed: int, budget: float, workers: int = 
         screen,
         targets,
         memory.__contains__,
-        charge.measure if table.measuring_cost or any(target.known == "measurable" for target in targets) else None,
+        Measuring(measurable, charge.measure) if measurable else None,
         reference_of(table),
     )
     sampler = _Timed(CandidateSampler(space, make(context), memory.__contains__, seed))

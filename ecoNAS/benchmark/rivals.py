@@ -135,7 +135,7 @@ class Peeling:
         rng = np.random.default_rng(derive_seed(context.seed, "peeling", number))
         found = self._pool.candidates(number, (), context.is_seen)
         pool = [found.known[place] for place in rng.permutation(len(found))] if found is not None else []
-        if context.measure is not None:
+        if context.measuring is not None:
             pool = pool[: 5 * context.trials]
         points = cost_points(context, [known.candidate for known in pool])
         if not points.shape[1]:
@@ -177,7 +177,7 @@ UNINFORMED: Final[Mapping[str, Make]] = {
 def _without_costs(context: SamplerContext) -> Proposer:
     """Return the sampler that is told nothing but the values of what was trained."""
     targets = tuple(replace(target, known="after_training") for target in context.targets)
-    blind = replace(context, targets=targets, measure=None, screen=lambda candidate: Screening(None, {}, {}))
+    blind = replace(context, targets=targets, measuring=None, screen=lambda candidate: Screening(None, {}, {}))
     return SAMPLERS["auto"](blind)
 
 

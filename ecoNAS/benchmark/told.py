@@ -55,8 +55,8 @@ def cost_points(context: SamplerContext, candidates: Sequence[Any]) -> Floats:
     costs = [target for target in context.targets if target.known != "after_training"]
     exact = [context.screen(candidate).values for candidate in candidates]
     measured: Sequence[Mapping[str, float]] = [{} for _ in candidates]
-    if context.measure is not None and any(target.known == "measurable" for target in costs):
-        measured = context.measure(candidates)
+    if context.measuring is not None:
+        measured = context.measuring.run(candidates)
     extra = [name for name in exact[0] if name not in {target.name for target in costs}]
     rows = []
     for values in ({**free, **paid} for free, paid in zip(exact, measured, strict=True)):

@@ -154,6 +154,11 @@ class Objectives:
         scores = self.scores(evaluation)
         return tuple(score.value for score in scores) if scores is not None else None
 
+    def errors(self, evaluation: Evaluation) -> tuple[float, ...] | None:
+        """Return the standard error of each value, 0 where none is known, or None if the evaluation lacks a value."""
+        scores = self.scores(evaluation)
+        return tuple(score.standard_error or 0.0 for score in scores) if scores is not None else None
+
     def select(self, names: Sequence[str]) -> "Objectives":
         """Return other objectives for the same study; raises KeyError for an unknown name."""
         return Objectives(tuple(OBJECTIVES[name] for name in names), self.lifetime_images)

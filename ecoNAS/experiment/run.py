@@ -145,6 +145,7 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
                 screen=setup.screen,
                 make_task=lambda number, candidate, found: setup.task(number, candidate, found.costs, folder.path),
                 values=setup.objectives.values,
+                errors=setup.objectives.errors,
                 growth=_growth(setup),
                 trials=config.search.trials,
                 budget=budget,

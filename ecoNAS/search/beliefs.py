@@ -5,9 +5,9 @@ scale, from exact numbers and decisions. What needs a training is predicted from
 Everything is minimised here. Which candidate follows from it is decided by `cost_aware`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 from ecoNAS.evaluation.objectives import Known as HowKnown
 from ecoNAS.pareto import Direction
-from ecoNAS.search.model import Model, Warp, latest
+from ecoNAS.search.model import Model, WarpedModel, latest
 from ecoNAS.search.pool import Candidates, Known
 from ecoNAS.search.surrogate import Inputs
 
@@ -43,6 +43,19 @@ class Target:
     def sign(self) -> float:
         """1 where less is better, -1 where more is."""
         return 1.0 if self.direction == "minimize" else -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """What can be measured of a candidate before it is trained, beyond what the study measures itself.
+
+    Attributes:
+        names: Of measurable objectives, or of proxies: numbers that only help to predict.
+        run: Returns them by name, for each of some candidates.
+    """
+
+    names: tuple[str, ...]
+    run: Callable[[Sequence[Any]], Sequence[Mapping[str, float]]]  # Any: whatever the space holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +94,13 @@ class Observed:
 
     Attributes:
         values: (candidates, objectives), minimised; NaN where a candidate was refused before it was known.
+        errors: (candidates, objectives), standard errors of the values.
         members: Places of the front's members.
     """
 
     candidates: Candidates
     values: Floats
+    errors: Floats
     members: Places
 
 
@@ -121,17 +136,18 @@ class Beliefs:
         targets: The objectives.
         groups: The decision that each feature stands for.
         numbers: How exact numbers are read.
+        proxies: Measured numbers that are no objectives.
         measured: What was measured, by digest.
     """
 
     targets: tuple[Target, ...]
     groups: Sequence[str]
     numbers: Numbers
-    measured: dict[str, tuple[Known, Mapping[str, float]]] = field(default_factory=dict)
-    _models: dict[str, Model] = field(default_factory=dict)
+    proxies: tuple[str, ...] = ()
+    measured: dict[str, tuple[Known, dict[str, float]]] = field(default_factory=dict)
+    _models: dict[str, Model | WarpedModel] = field(default_factory=dict)
     _scales: dict[str, tuple[float, float]] = field(default_factory=dict)
     _broken: tuple[str, ...] = ()
-    _warp: Warp = field(default=Warp(np.inf))
 
     @property
     def uncertain(self) -> int:
@@ -141,36 +157,58 @@ class Beliefs:
 
     def note(self, known: Known, found: Mapping[str, float]) -> None:
         """Take in what was measured of a candidate; what was measured first stays."""
-        names = [target.name for target in self.targets if target.known == "measurable"]
-        self.measured.setdefault(known.digest, (known, {name: found[name] for name in names}))
+        _, kept = self.measured.setdefault(known.digest, (known, {}))
+        for name in self._measurable:
+            if name in found:
+                kept.setdefault(name, found[name])
 
-    def learn(self, observed: Observed, violations: Mapping[str, Floats]) -> None:
+    def lacks(self, known: Known, names: Sequence[str]) -> bool:
+        """Return whether something of a candidate was not measured yet."""
+        _, found = self.measured.get(known.digest, (known, {}))
+        return any(name not in found for name in names)
+
+    def forget_proxies(self, but: Container[str]) -> None:
+        """Forget the proxies of all candidates but some, so that a resumed search knows as much as one that was not."""
+        for digest, (_, found) in self.measured.items():
+            if digest not in but:
+                for name in self.proxies:
+                    found.pop(name, None)
+
+    def learn(self, observed: Observed, violations: Mapping[str, Floats]) -> Floats:
         """Fit all models to everything that is known.
 
         Args:
             observed: Trained candidates.
             violations: Of bounds that are known late, by text, (observed,): above 0 is broken, NaN is not known.
+
+        Returns:
+            (observed, objectives), minimised, the uncertain one warped: what the values are expected to be without
+            their errors, so that luck does not count.
         """
         self._learn_costs()
-        inputs = self._inputs(observed.candidates, 0.0)
+        inputs, settled = self._inputs(observed.candidates, 0.0), observed.values.copy()
         for place, target in enumerate(self.targets):
-            if target.known != "after_training":
-                continue
-            told = np.flatnonzero(~np.isnan(observed.values[:, place]))
-            values = observed.values[told, place]
-            if place == self.uncertain:
-                self._warp = Warp.of(values)
-                values = self._warp(values)
-            important = np.searchsorted(told, observed.members)
-            self._model(target.name).fit(inputs.take(told), values, latest(len(told), important))
+            if target.known == "after_training":
+                told = np.flatnonzero(~np.isnan(observed.values[:, place]))
+                kept = latest(len(told), np.searchsorted(told, observed.members))
+                values, errors = observed.values[told, place], observed.errors[told, place]
+                settled[told, place] = self._model(target.name).fit(inputs.take(told), values, kept, errors)
         self._broken = tuple(text for text, column in violations.items() if np.nanmax(column) > 0)
         for text in self._broken:
             told = np.flatnonzero(~np.isnan(violations[text]))
-            self._model(text).fit(inputs.take(told), violations[text][told], latest(len(told)))
+            self._model(text).fit(inputs.take(told), violations[text][told], latest(len(told)), np.zeros(len(told)))
+        return settled
+
+    @property
+    def _measurable(self) -> dict[str, bool]:
+        """Names of what can be measured, and whether its logarithm is modelled: proxies are taken as they are."""
+        names = [target.name for target in self.targets if target.known == "measurable"]
+        return {**dict.fromkeys(names, True), **dict.fromkeys(self.proxies, False)}
 
     def warp(self, values: Floats) -> Floats:
         """Return values of the uncertain objective on the scale of its model."""
-        return self._warp(values)
+        model = self._model(self.targets[self.uncertain].name)
+        return model.warp(values) if isinstance(model, WarpedModel) else values
 
     def look(self, candidates: Candidates, optimism: float) -> Outlook:
         """Return what is believed of candidates.
@@ -199,13 +237,13 @@ class Beliefs:
         return Outlook(outlook.values, doubts, outlook.feasible, outlook.inputs)
 
     def _learn_costs(self) -> None:
-        seen = [known for known, _ in self.measured.values()]
-        for target in self.targets:
-            if target.known == "measurable":
-                logs = _logs([found[target.name] for _, found in self.measured.values()])
-                self._scales[target.name] = float(logs.mean()), float(logs.std()) or 1.0
-                inputs = self._exact_inputs(Candidates.of(seen))
-                self._model(target.name).fit(inputs, logs, latest(len(logs)))
+        for name, is_log in self._measurable.items():
+            seen = [(known, found[name]) for known, found in self.measured.values() if name in found]
+            values = np.array([value for _, value in seen])
+            values = _logs(values) if is_log else values
+            self._scales[name] = float(values.mean()), float(values.std()) or 1.0
+            inputs = self._exact_inputs(Candidates.of([known for known, _ in seen]))
+            self._model(name).fit(inputs, values, latest(len(values)), np.zeros(len(values)))
 
     def _costs(self, candidates: Candidates, optimism: float) -> tuple[Floats, Floats]:
         """Return values and doubts, (candidates, objectives) each, minimised; zeros where a training is needed."""
@@ -215,34 +253,44 @@ class Beliefs:
             if target.known == "exact":
                 values[:, place] = target.sign * candidates.exact[target.name]
             elif target.known == "measurable":
-                values[:, place], doubts[:, place] = self._expected(target, candidates, optimism)
+                mean, deviation = self._expected(target.name, candidates)
+                expected = np.exp(mean - target.sign * optimism * deviation)
+                values[:, place] = target.sign * expected
+                doubts[:, place] = 0.0 if optimism else expected * deviation  # to first order
         return values, doubts
 
-    def _expected(self, target: Target, candidates: Candidates, optimism: float) -> tuple[Floats, Floats]:
-        mean, deviation = self._model(target.name).predict(self._exact_inputs(candidates))
-        values = np.exp(mean - target.sign * optimism * deviation)
-        doubts = np.zeros(len(values)) if optimism else values * deviation  # to first order
+    def _expected(self, name: str, candidates: Candidates) -> tuple[Floats, Floats]:
+        """Return mean and standard deviation of something measurable, on the scale of its model; 0 where measured."""
+        mean, deviation = self._model(name).predict(self._exact_inputs(candidates))
         for place, known in enumerate(candidates.known):
             found = self.measured.get(known.digest)
-            if found is not None:
-                values[place], doubts[place] = found[1][target.name], 0.0
-        return target.sign * values, doubts
+            if found is not None and name in found[1]:
+                mean[place] = _logs(found[1][name]) if self._measurable[name] else found[1][name]
+                deviation[place] = 0.0
+        return mean, deviation
 
     def _exact_inputs(self, candidates: Candidates) -> Inputs:
         return Inputs(candidates.features, self.numbers.read(candidates))
 
     def _inputs(self, candidates: Candidates, optimism: float, costs: Floats | None = None) -> Inputs:
-        """Return inputs with the measurable objectives among the numbers, scaled by what was measured."""
+        """Return inputs with what is measurable among the numbers, scaled by what was measured."""
         known = self._costs(candidates, optimism)[0] if costs is None else costs
+        logs = {
+            target.name: np.log(target.sign * known[:, place])
+            for place, target in enumerate(self.targets)
+            if target.known == "measurable"
+        }
         columns = [self.numbers.read(candidates)]
-        for place, target in enumerate(self.targets):
-            if target.known == "measurable":
-                mean, deviation = self._scales[target.name]
-                columns.append((np.log(target.sign * known[:, [place]]) - mean) / deviation)
+        for name in self._measurable:
+            column = logs[name] if name in logs else self._expected(name, candidates)[0]
+            mean, deviation = self._scales[name]
+            columns.append(((column - mean) / deviation)[:, None])
         return Inputs(candidates.features, np.concatenate(columns, axis=1))
 
-    def _model(self, name: str) -> Model:
-        return self._models.setdefault(name, Model(self.groups))
+    def _model(self, name: str) -> Model | WarpedModel:
+        target = self.targets[self.uncertain]
+        is_warped = name == target.name and target.known == "after_training"
+        return self._models.setdefault(name, WarpedModel(self.groups) if is_warped else Model(self.groups))
 
 
 def _logs(values: object) -> Floats:

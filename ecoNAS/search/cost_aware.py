@@ -13,32 +13,32 @@ told and asked, in the order of the trials' numbers and never in that of arrival
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
-from scipy.stats import norm, qmc
+from scipy.stats import norm, qmc, rankdata
 
 from ecoNAS.architecture import derive_seed
 from ecoNAS.pareto import front
 from ecoNAS.search.acquisition import Prospects, Reached, expected_hypervolume_improvement
-from ecoNAS.search.beliefs import Beliefs, Numbers, Observed, Outlook, Target
+from ecoNAS.search.beliefs import Beliefs, Measuring, Numbers, Observed, Outlook, Target
 from ecoNAS.search.pool import Candidates, Known, Pool
 from ecoNAS.search.spread import spread
-from ecoNAS.search.storage import TRAINABLE
+from ecoNAS.search.storage import STANDARD_ERRORS, TRAINABLE
 from ecoNAS.search.surrogate import one_thread
 from ecoNAS.space.protocol import Parameters
 
 Floats = NDArray[np.float64]
-Measure = Callable[[Sequence[Any]], Sequence[Mapping[str, float]]]
 
 NUM_START: Final = 8  # spread over the costs, before a surrogate is asked
 NUM_MEASURED: Final = 4  # candidates measured for one that is trained, where that is allowed
 OPTIMISM: Final = 1.5  # standard deviations below the prediction by which candidates are picked for measuring
 MARGIN: Final = 0.1  # of the front's span, beyond its worst value, where no reference is given
 SHORTLIST: Final = 500  # candidates that are judged again for each worker that asks
+NUM_NEAR: Final = 4  # of about the same size, from which proxies choose one at the start
 NUM_NODES: Final = 4  # values that an uncertain objective beside the first is taken at
 
 
@@ -51,7 +51,7 @@ class CostAwareProposer:
         targets: Sequence[Target],
         is_seen: Callable[[str], bool],
         *,
-        measure: Measure | None = None,
+        measuring: Measuring | None = None,
         reference: Sequence[float] | None = None,
     ) -> None:
         """Prepare.
@@ -60,11 +60,14 @@ class CostAwareProposer:
             pool: Where candidates come from.
             targets: The objectives, in the study's order.
             is_seen: Whether a digest was proposed before.
-            measure: Measures candidates and returns the measurable objectives by name; None where a candidate is
-                measured only once it is proposed.
+            measuring: Measures candidates before one of them is proposed; None where nothing can be had before.
             reference: The worst values worth having, one a target; None to read them from the front so far.
         """
-        self._pool, self._targets, self._is_seen, self._measure = pool, tuple(targets), is_seen, measure
+        self._pool, self._targets, self._is_seen, self._measuring = pool, tuple(targets), is_seen, measuring
+        names = {target.name for target in self._targets}
+        measured = measuring.names if measuring is not None else ()
+        self._proxies = tuple(name for name in measured if name not in names)
+        self._optimism = OPTIMISM if names.intersection(measured) else 0.0
         self._signs = np.array([target.sign for target in self._targets])
         self._reference: Floats | None = None if reference is None else np.array(reference) * self._signs
         self._start: list[Known] = []
@@ -99,7 +102,16 @@ class CostAwareProposer:
             sizes = Numbers.of(reference).read(Candidates.of(reference)).sum(axis=1)
             self._start = [reference[place] for place in np.argsort(sizes, kind="stable")]
         place = round(spread(number) * (len(self._start) - 1))
-        return self._start[(place + attempt) % len(self._start)]
+        near = [self._start[(place + attempt + step) % len(self._start)] for step in range(NUM_NEAR)]
+        if not self._proxies or attempt:
+            return near[0]
+        found = self._measured(near)
+        rows = np.array([[row[name] for name in self._proxies] for row in found])
+        return near[int(np.argmax(rankdata(rows, axis=0).sum(axis=1)))]
+
+    def _measured(self, known: Sequence[Known]) -> Sequence[Mapping[str, float]]:
+        assert self._measuring is not None
+        return self._measuring.run([one.candidate for one in known])
 
     def _best(
         self, told: Sequence[FrozenTrial], failed: Sequence[FrozenTrial], under_way: Sequence[FrozenTrial]
@@ -115,16 +127,15 @@ class CostAwareProposer:
         chosen, outlook = view.chosen.take(fresh), view.outlook.take(fresh)
         pending = self._pending(view, under_way)
         promise = self._promise(view, outlook, pending)
-        if self._measure is not None and self._measure_best(view.beliefs, chosen, promise):
-            places = np.flatnonzero([known.digest in view.beliefs.measured for known in chosen.known])
-            chosen = chosen.take(places)
+        if self._measuring is not None and self._measure_best(view.beliefs, chosen, promise):
+            chosen = chosen.take(np.flatnonzero(self._is_measured(view.beliefs, chosen)))
             promise = self._promise(view, view.beliefs.look(chosen, 0.0), pending)
         return chosen.known[int(np.argmax(promise))]
 
     def _look(self, told: Sequence[FrozenTrial], failed: Sequence[FrozenTrial]) -> "_View | None":
         """Learn from what was told, and judge the whole pool once."""
         beliefs = self._beliefs = self._beliefs or Beliefs(
-            self._targets, self._pool.space.feature_decisions, Numbers.of(self._pool.reference())
+            self._targets, self._pool.space.feature_decisions, Numbers.of(self._pool.reference()), self._proxies
         )
         ended = sorted([*told, *failed], key=lambda trial: trial.number)
         empty = np.full(len(self._targets), np.nan)
@@ -137,18 +148,25 @@ class CostAwareProposer:
         for one, trial in zip(known, ended, strict=True):
             if trial.values:
                 beliefs.note(one, dict(zip((target.name for target in self._targets), trial.values, strict=True)))
-        observed = Observed(Candidates.of(known), values, members)
-        beliefs.learn(observed, self._violations(ended))
+        if self._proxies:
+            beliefs.forget_proxies({one.digest for one in known})
+            for one, found in zip(known, self._measured(known), strict=True):
+                beliefs.note(one, found)
+        observed = Observed(Candidates.of(known), values, _errors(ended, len(self._targets)), members)
+        settled = beliefs.learn(observed, self._violations(ended))
+        has_values = np.flatnonzero([trial.values is not None for trial in ended])
+        members = has_values[front(settled[has_values], ["minimize"] * len(self._targets))]
         pool = self._pool.candidates(len(ended), [known[place].candidate for place in members], self._is_seen)
         if pool is None:
             return None
-        outlook = beliefs.look(pool, OPTIMISM if self._measure else 0.0)
-        view = _View((len(told), len(failed)), beliefs, values[members], self._corner(values[members]), pool, outlook)
+        outlook = beliefs.look(pool, self._optimism)
+        corner = self._corner(values[members])
+        corner[beliefs.uncertain] = beliefs.warp(corner[[beliefs.uncertain]])[0]
+        view = _View((len(told), len(failed)), beliefs, settled[members], corner, pool, outlook)
         order = np.argsort(-self._promise(view, outlook, None), kind="stable")
         # What was measured already promises less than what is looked at with optimism, and is still chosen from.
-        is_measured = np.array([known.digest in beliefs.measured for known in pool.known])[order]
-        best = np.union1d(order[:SHORTLIST], order[is_measured][:SHORTLIST] if self._measure else ())
-        best = best.astype(np.int64)
+        measured = order[self._is_measured(beliefs, pool)[order]] if self._measuring is not None else order[:0]
+        best = np.union1d(order[:SHORTLIST], measured[:SHORTLIST])
         return replace(view, chosen=pool.take(best), outlook=outlook.take(best))
 
     def _late_breaches(self, trial: FrozenTrial) -> set[str]:
@@ -174,22 +192,24 @@ class CostAwareProposer:
         known = [one for one in known if one.passes]
         return view.beliefs.look(Candidates.of(known), 0.0) if known else None
 
+    def _is_measured(self, beliefs: Beliefs, candidates: Candidates) -> NDArray[np.bool_]:
+        assert self._measuring is not None
+        return np.array([not beliefs.lacks(known, self._measuring.names) for known in candidates.known])
+
     def _measure_best(self, beliefs: Beliefs, chosen: Candidates, promise: Floats) -> bool:
         """Measure the few that promise most; return whether any candidate to choose from is measured now."""
-        assert self._measure is not None
+        assert self._measuring is not None
         best = [chosen.known[place] for place in np.argsort(-promise, kind="stable")[:NUM_MEASURED]]
-        fresh = [known for known in best if known.digest not in beliefs.measured]
-        for known, found in zip(fresh, self._measure([known.candidate for known in fresh]), strict=True):
+        fresh = [known for known in best if beliefs.lacks(known, self._measuring.names)]
+        for known, found in zip(fresh, self._measured(fresh), strict=True):
             beliefs.note(known, found)
-        return any(known.digest in beliefs.measured for known in best)
+        return bool(best)
 
     def _promise(self, view: "_View", outlook: Outlook, pending: Outlook | None) -> Floats:
         """Return the expected hypervolume improvement of each candidate, times the chance that it is allowed."""
         late = view.beliefs.uncertain
         others = [place for place in range(len(self._targets)) if place != late]
-        reached, corner = view.reached.copy(), view.corner.copy()
-        reached[:, late] = view.beliefs.warp(reached[:, late])
-        corner[late] = view.beliefs.warp(corner[late : late + 1])[0]
+        reached, corner = view.reached, view.corner
         if pending is not None:
             reached = np.vstack([reached, pending.values])
             outlook = view.beliefs.doubt_beside(outlook, pending)
@@ -218,8 +238,8 @@ class _View:
 
     Attributes:
         told: How many trials have values, and how many cannot have any.
-        reached: (members, objectives) of the front, minimised.
-        corner: (objectives,), the reference point, minimised.
+        reached: (members, objectives) of the front, minimised, the uncertain objective warped.
+        corner: (objectives,), the reference point, likewise.
         chosen: What promises most while nothing is under way.
         outlook: What is believed of those.
     """
@@ -230,6 +250,11 @@ class _View:
     corner: Floats
     chosen: Candidates
     outlook: Outlook
+
+
+def _errors(trials: Sequence[FrozenTrial], num_targets: int) -> Floats:
+    """Return the standard errors of the values, (trials, objectives); 0 where none are known."""
+    return np.array([trial.user_attrs.get(STANDARD_ERRORS, [0.0] * num_targets) for trial in trials])
 
 
 def _nodes(doubts: Floats) -> Floats:

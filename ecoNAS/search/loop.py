@@ -251,7 +251,8 @@ class SearchLoop:
             broken = any(violation > 0 for violation in event.violations.values())
             self.parts.growth.note(values, is_feasible=not broken)
             self._flat = self.parts.growth.why_flat()
-        self.parts.memory.note(event.digest, Seen(event.trial, event.outcome, values, event.violations))
+        errors = self.parts.errors(evaluation) if evaluation is not None and values is not None else None
+        self.parts.memory.note(event.digest, Seen(event.trial, event.outcome, values, errors, event.violations))
 
     def _tell(self, trial: Trial, event: TrialEnded) -> None:
         seen = self.parts.memory.get(event.digest) or Seen(event.trial)
@@ -262,6 +263,7 @@ class SearchLoop:
             event.outcome,
             event.digest,
             values=None if is_failed else seen.values,
+            errors=None if is_failed else seen.errors,
             violations=seen.violations,
             is_trainable=seen.outcome is not Outcome.INFEASIBLE,
             duplicate_of=event.duplicate_of,

@@ -13,12 +13,14 @@ class Seen:
         trial: The number of the trial that proposed it first.
         outcome: How that ended; None while it is under way.
         values: What was told of it, one an objective; None where it has no values.
+        errors: Standard errors of the values; None where nobody knows them.
         violations: By constraint.
     """
 
     trial: int
     outcome: Outcome | None = None
     values: tuple[float, ...] | None = None
+    errors: tuple[float, ...] | None = None
     violations: dict[str, float] = field(default_factory=dict)
 
 

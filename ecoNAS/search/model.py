@@ -1,7 +1,7 @@
 """A surrogate of one quantity: scaled targets, hyperparameters that are found seldom, a bounded number of data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -22,31 +22,44 @@ WARP_SLOPE: Final = 0.1
 
 @dataclass(slots=True)
 class Model:
-    """A surrogate of one quantity; its hyperparameters are found from the first observations alone, in stages."""
+    """A surrogate of one quantity; its hyperparameters are found from the first observations alone, in stages.
+
+    Attributes:
+        groups: The decision that each feature stands for.
+        evidence: Logarithm of the probability density of what predictions are made from, but for a constant.
+    """
 
     groups: Sequence[str]
+    evidence: float = 0.0
     _logs: tuple[int, Floats] = (0, np.empty(0))
     _process: GaussianProcess | None = None
     _centre: float = 0.0
     _spread: float = 1.0
 
-    def fit(self, inputs: Inputs, targets: Floats, kept: Places) -> None:
-        """Take in observations.
+    def fit(self, inputs: Inputs, targets: Floats, kept: Places, errors: Floats) -> Floats:
+        """Take in observations; return what they are expected to be without their errors, (observations,).
 
         Args:
             inputs: In the order in which they were made.
             targets: (observations,).
             kept: Those that predictions are made from; see `latest`.
+            errors: (observations,), standard errors of the targets.
         """
         self._centre, self._spread = float(targets.mean()), float(targets.std()) or 1.0
         scaled = (targets - self._centre) / self._spread
+        noise = (errors / self._spread) ** 2
         process, size = GaussianProcess(self.groups, inputs.numbers.shape[1]), stage(len(targets))
         if self._logs[0] != size:
             chosen = np.unique(np.linspace(0, size - 1, min(size, MAX_FIT)).round().astype(np.int64))
             first = scaled[:size]
-            centred = (first - first.mean()) / (first.std() or 1.0)
-            self._logs = size, process.optimise(inputs.take(chosen), centred[chosen])
-        self._process = process.fit(inputs.take(kept), scaled[kept], self._logs[1])
+            spread = first.std() or 1.0
+            centred = (first - first.mean()) / spread
+            self._logs = size, process.optimise(inputs.take(chosen), centred[chosen], noise[chosen] / spread**2)
+        self._process = process.fit(inputs.take(kept), scaled[kept], self._logs[1], noise[kept])
+        self.evidence = process.evidence - len(kept) * np.log(self._spread)
+        settled = targets.copy()
+        settled[kept] = process.settled * self._spread + self._centre
+        return settled
 
     def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
         """Return mean and standard deviation, (candidates,) each."""
@@ -64,7 +77,7 @@ class Model:
 class Warp:
     """Squeezes values that are far worse than the median, so that failures do not drown what tells good ones apart."""
 
-    end: float
+    end: float = np.inf
 
     @classmethod
     def of(cls, values: Floats) -> "Warp":
@@ -74,9 +87,48 @@ class Warp:
 
     def __call__(self, values: Floats) -> Floats:
         """Return warped values; the order stays."""
-        if not np.isfinite(self.end):
-            return values
-        return np.asarray(np.where(values > self.end, self.end + WARP_SLOPE * (values - self.end), values))
+        return values if np.isinf(self.end) else np.minimum(values, self.end) + WARP_SLOPE * self._beyond(values)
+
+    def slopes(self, values: Floats) -> Floats:
+        """Return by how much each value is squeezed: 1 for not at all."""
+        return np.where(self._beyond(values) > 0, WARP_SLOPE, 1.0)
+
+    def _beyond(self, values: Floats) -> Floats:
+        return np.maximum(values - self.end, 0.0)
+
+
+@dataclass(slots=True)
+class WarpedModel:
+    """Two surrogates of one quantity, warped and as it is: that one counts under which the data are more probable.
+
+    Where most of what can be chosen is useless (networks that do not learn), the warp tells good candidates apart;
+    where bad ones are as regular as good ones, it would hide that.
+    """
+
+    groups: Sequence[str]
+    warp: Warp = field(default=Warp())
+    _models: tuple[Model, ...] = ()
+    _chosen: int = 0
+
+    def fit(self, inputs: Inputs, targets: Floats, kept: Places, errors: Floats) -> Floats:
+        """Take in observations; return what they are expected to be without their errors, warped; see `Model`."""
+        self._models = self._models or (Model(self.groups), Model(self.groups))
+        settled, evidence, warps = [], [], (Warp(), Warp.of(targets))
+        for model, warp in zip(self._models, warps, strict=True):
+            slopes = warp.slopes(targets)
+            settled.append(model.fit(inputs, warp(targets), kept, errors * slopes))
+            evidence.append(model.evidence + float(np.log(slopes[kept]).sum()))  # densities, in the same unit
+        self._chosen = int(np.argmax(evidence))
+        self.warp = warps[self._chosen]
+        return settled[self._chosen]
+
+    def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
+        """Return mean and standard deviation, (candidates,) each, warped."""
+        return self._models[self._chosen].predict(inputs)
+
+    def doubt_beside(self, inputs: Inputs, believed: Inputs) -> Floats:
+        """Return the standard deviations, (candidates,), that are left once `believed` come out as predicted."""
+        return self._models[self._chosen].doubt_beside(inputs, believed)
 
 
 def stage(size: int) -> int:

@@ -121,6 +121,7 @@ class Parts:
         screen: The gate.
         make_task: (trial number, candidate, screening) to the task of a worker.
         values: The objectives' values of an evaluation, in the order of the study's objectives, or None.
+        errors: Their standard errors, where they are known.
         growth: The hypervolume so far, and when it counts as found.
         budget: What the search may take.
         next_task: What a worker does next with a candidate whose present stage is over; None where that was the last.
@@ -142,6 +143,7 @@ class Parts:
     trials: int
     budget: Limits = field(default_factory=Budget)
     next_task: Callable[[Any, Any], Any | None] = lambda task, evaluation: None
+    errors: Callable[[Any], tuple[float, ...] | None] = lambda evaluation: None
     phases: Callable[[Any], tuple[Phase, ...]] = phases_of
     on_event: Callable[[Event], None] = lambda event: None
     on_tick: Callable[[], None] = lambda: None

@@ -19,8 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ecoNAS.architecture import derive_seed
 from ecoNAS.costs.screen import Screening
-from ecoNAS.search.beliefs import Target
-from ecoNAS.search.cost_aware import CostAwareProposer, Measure
+from ecoNAS.search.beliefs import Measuring, Target
+from ecoNAS.search.cost_aware import CostAwareProposer
 from ecoNAS.search.pool import Pool
 from ecoNAS.space.protocol import HasDigest, Parameters, Space
 
@@ -139,7 +139,7 @@ class SamplerContext:
         screen: The gate, which also tells what is exact; costs nothing but a count.
         targets: The objectives, in the study's order.
         is_seen: Whether a digest was proposed before.
-        measure: Measures candidates before one of them is trained; None where that cannot be had.
+        measuring: Measures candidates before one of them is trained; None where that cannot be had.
         reference: The worst values worth having, one a target; None where nobody says.
     """
 
@@ -150,7 +150,7 @@ class SamplerContext:
     screen: Callable[[Any], Screening]
     targets: tuple[Target, ...]
     is_seen: Callable[[str], bool]
-    measure: Measure | None = None
+    measuring: Measuring | None = None
     reference: tuple[float, ...] | None = None
 
 
@@ -176,7 +176,7 @@ def cost_aware(context: SamplerContext, pool: Pool | None = None) -> Proposer:
     """Return the cost-aware sampler; `pool` None for the one that suits the space."""
     pool = pool or Pool(context.space, context.screen, context.seed)
     return CostAwareProposer(
-        pool, context.targets, context.is_seen, measure=context.measure, reference=context.reference
+        pool, context.targets, context.is_seen, measuring=context.measuring, reference=context.reference
     )
 
 

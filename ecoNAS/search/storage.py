@@ -22,6 +22,7 @@ from ecoNAS.records import Outcome
 
 STUDY_NAME = "econas"
 TRAINABLE = "trainable"
+STANDARD_ERRORS = "standard_errors"
 
 
 def open_study(
@@ -62,6 +63,7 @@ def tell(
     digest: str,
     *,
     values: Sequence[float] | None = None,
+    errors: Sequence[float] | None = None,
     violations: Mapping[str, float] | None = None,
     is_trainable: bool = True,
     duplicate_of: int | None = None,
@@ -74,6 +76,7 @@ def tell(
         outcome: How it ended.
         digest: Of its candidate; kept as a short attribute, so that Optuna's own tools show it.
         values: One an objective; given for `evaluated` and for `duplicate` of an evaluated one.
+        errors: Standard errors of the values, for samplers that respect them.
         violations: By constraint; above 0 is broken.
         is_trainable: False if it ran out of memory or diverged.
         duplicate_of: The trial whose values are told again.
@@ -82,6 +85,8 @@ def tell(
     trial.set_user_attr("outcome", str(outcome))
     if duplicate_of is not None:
         trial.set_user_attr("duplicate_of", duplicate_of)
+    if errors is not None and any(errors):
+        trial.set_user_attr(STANDARD_ERRORS, list(errors))
     if outcome is Outcome.FAILED:
         study.tell(trial, state=TrialState.FAIL)
         return

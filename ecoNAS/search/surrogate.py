@@ -74,7 +74,16 @@ def one_thread() -> Iterator[None]:
 
 
 class GaussianProcess:
-    """A surrogate of one target; `fit`, then `predict`."""
+    """A surrogate of one target; `fit`, then `predict`.
+
+    Attributes:
+        evidence: Logarithm of the probability of what was observed, but for a constant.
+        settled: (candidates,), what the targets are expected to be without the noise that is known of them. Noise that
+            was found belongs to the candidates and stays.
+    """
+
+    evidence: float
+    settled: Floats
 
     def __init__(self, groups: Sequence[str], num_numbers: int) -> None:
         """Prepare.
@@ -91,15 +100,16 @@ class GaussianProcess:
         widths = np.array([groups.count(name) for name in groups])
         self._factors = np.where(widths > 2, math.sqrt(0.5), 1.0)
 
-    def optimise(self, inputs: Inputs, targets: Floats) -> Floats:
-        """Return the logarithms of the hyperparameters that these data make most probable."""
+    def optimise(self, inputs: Inputs, targets: Floats, noise: Floats | None = None) -> Floats:
+        """Return the logarithms of the hyperparameters that these data make most probable; see `fit`."""
         x, z = self._tensors(inputs, inputs.decisions.mean(axis=0))
         y, identity = torch.as_tensor(targets), torch.eye(len(targets), dtype=torch.float64)
+        extra = torch.diag(_variances(targets, noise))
 
         def loss(point: Floats) -> tuple[float, Floats]:
             logs = torch.tensor(point, requires_grad=True)
             hyper = self._unpack(logs)
-            kernel = self._kernel(hyper, x, z, x, z) + (hyper.noise + JITTER) * identity
+            kernel = self._kernel(hyper, x, z, x, z) + (hyper.noise + JITTER) * identity + extra
             factor, failed = torch.linalg.cholesky_ex(kernel)
             if failed:
                 return 1e10, np.zeros_like(point)
@@ -133,10 +143,12 @@ class GaussianProcess:
         self._mean = inputs.decisions.mean(axis=0)
         self._hyper = self._unpack(torch.as_tensor(logs))
         self._x, self._z = self._tensors(inputs, self._mean)
-        extra = torch.as_tensor(noise) if noise is not None else torch.zeros(len(targets), dtype=torch.float64)
+        y, extra = torch.as_tensor(targets), _variances(targets, noise)
         kernel = self._kernel(self._hyper, self._x, self._z, self._x, self._z)
         self._factor = torch.linalg.cholesky(kernel + torch.diag(extra + self._hyper.noise + JITTER))
-        self._weights = torch.cholesky_solve(torch.as_tensor(targets)[:, None], self._factor)[:, 0]
+        self._weights = torch.cholesky_solve(y[:, None], self._factor)[:, 0]
+        self.evidence = float(-0.5 * y @ self._weights - self._factor.diagonal().log().sum())
+        self.settled = (y - extra * self._weights).numpy()
         return self
 
     @torch.no_grad()
@@ -220,6 +232,10 @@ def _chunks(inputs: Inputs) -> Iterator[Inputs]:
     for first in range(0, max(len(inputs), 1), CHUNK):
         part = slice(first, first + CHUNK)
         yield Inputs(inputs.decisions[part], inputs.numbers[part])
+
+
+def _variances(targets: Floats, noise: Floats | None) -> Tensor:
+    return torch.as_tensor(noise) if noise is not None else torch.zeros(len(targets), dtype=torch.float64)
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
-"""Does searching help? Final hypervolume of each sampler against random sampling with the same number of trials.
+"""Does searching help? Hypervolume of each sampler as it grows with the images trained, by real trainings.
 
-Real trainings on digits, in process, paired by seed. All runs are scored on one scale in accuracy and MACs, so that no
-run chooses its own. Prints one row a sampler and, with --json, the figures behind it.
+In process, paired by seed. All runs are scored on one scale in accuracy and MACs, so that no run chooses its own.
+Prints a row a sampler, then what share of NSGA-II's images and training joules each needs to reach NSGA-II's final
+hypervolume.
 
     python experiments/benchmarks/search_vs_random.py --seeds 10
+    ECONAS_DATA=data python experiments/benchmarks/search_vs_random.py --data flowers17 --seeds 3 --epochs 10
 """
 
 import argparse
@@ -14,46 +16,57 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import fmean, stdev
 from typing import Any
 
 import torch
 from scipy.stats import t as student
 
 from ecoNAS import ExperimentConfig, load_run, prepare, run_search
-from ecoNAS.pareto import hypervolume
+from ecoNAS.pareto import hypervolume_growth
 from ecoNAS.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLERS = ("random", "nsga2", "tpe", "auto")
-# Accuracy is scored from 0.5 up, MACs from 2.5 k to the bound of the experiment on a logarithmic scale: a network of
-# half the MACs is worth the same everywhere on the front.
-WORST_ACCURACY, BEST_MACS, WORST_MACS = 0.5, 2.5e3, 1.5e6
+# Accuracy is scored from the first figure up, MACs between the others on a logarithmic scale: a network of half the
+# MACs is worth the same everywhere on the front. The last figure is the bound of the experiment.
+SCALES = {"digits": (0.5, 2.5e3, 1.5e6), "flowers17": (0.15, 1e4, 8e6)}
+QUANTITIES = {"images": "images trained", "energy_j": "training energy (estimated)"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", choices=tuple(SCALES), default="digits")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    jobs = [(name, seed, arguments.trials, arguments.epochs) for seed in range(arguments.seeds) for name in SAMPLERS]
+    jobs = [
+        (arguments.data, name, seed, arguments.trials, arguments.epochs)
+        for seed in range(arguments.seeds)
+        for name in SAMPLERS
+    ]
     results: list[dict[str, Any]] = []
     with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
         for result in pool.imap_unordered(search, jobs):
             results.append(result)
-            print(f"{len(results)}/{len(jobs)} {result}", file=sys.stderr)
+            final = result["hypervolume"][-1]
+            print(
+                f"{len(results)}/{len(jobs)} {result['sampler']}, seed {result['seed']}: {final:.4f}, "
+                f"{result['seconds']} s",
+                file=sys.stderr,
+            )
     if arguments.json:
         print(json.dumps(results, indent=1))
-    show(results, arguments.trials)
+    show(results, f"{arguments.data}, {arguments.trials} trials of {arguments.epochs} epochs")
 
 
-def search(job: tuple[str, int, int, int]) -> dict[str, Any]:
+def search(job: tuple[str, str, int, int, int]) -> dict[str, Any]:
     """Run one search and score it."""
     torch.set_num_threads(1)
-    sampler, seed, trials, epochs = job
+    data, sampler, seed, trials, epochs = job
     values = {
         "objectives": ["accuracy", "macs"],
         "search.trials": trials,
@@ -66,47 +79,84 @@ def search(job: tuple[str, int, int, int]) -> dict[str, Any]:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "run"
-        config = ExperimentConfig.from_yaml(ROOT / "experiments" / "digits.yaml", values)
+        config = ExperimentConfig.from_yaml(ROOT / "experiments" / f"{data}.yaml", values)
         run_search(prepare(config), RunFolder(folder), resume=False)
-        found = load_run(folder)
-        points = [(t.scores["accuracy"].value, t.scores["macs"].value) for t in found.trials if t.may_be_on_front]
+        trained = [trial for trial in load_run(folder).trials if trial.may_be_on_front]
+    points, images, energy_j = [], [0], [0.0]
+    for trial in trained:
+        training = trial.evaluation.training if trial.evaluation else None
+        assert training is not None
+        assert training.energy is not None
+        points.append((trial.scores["accuracy"].value, trial.scores["macs"].value))
+        images.append(images[-1] + training.images_seen)
+        energy_j.append(energy_j[-1] + training.energy.value_j)
     return {
         "sampler": sampler,
         "seed": seed,
-        "hypervolume": hypervolume_of(points),
+        "hypervolume": growth_of(points, *SCALES[data]),
+        "images": images[1:],
+        "energy_j": energy_j[1:],
         "best_accuracy": max(accuracy for accuracy, _ in points),
-        "front": len(found.front_trials()),
         "seconds": round(time.perf_counter() - started, 1),
     }
 
 
-def hypervolume_of(points: list[tuple[float, float]]) -> float:
-    """Return the hypervolume of (accuracy, MACs) on the fixed scale, from 0 to 1."""
-    span = math.log(WORST_MACS / BEST_MACS)
+def growth_of(points: list[tuple[float, float]], worst_accuracy: float, best_macs: float, worst_macs: float) -> Any:
+    """Return the hypervolume of (accuracy, MACs) on the fixed scale, from 0 to 1, after each training."""
+    span = math.log(worst_macs / best_macs)
     scaled = [
-        ((1 - accuracy) / (1 - WORST_ACCURACY), max(0.0, math.log(macs / BEST_MACS) / span))
+        ((1 - accuracy) / (1 - worst_accuracy), max(0.0, math.log(macs / best_macs) / span))
         for accuracy, macs in points
     ]
-    return float(hypervolume(scaled, (1.0, 1.0), ("minimize", "minimize")))
+    return hypervolume_growth(scaled, (1.0, 1.0), ("minimize", "minimize")).tolist()
 
 
-def show(results: list[dict[str, Any]], trials: int) -> None:
-    """Print the mean over seeds, and the paired difference to random with its 95 % interval."""
-    by_run = {(item["sampler"], item["seed"]): item["hypervolume"] for item in results}
+def show(results: list[dict[str, Any]], title: str) -> None:
+    """Print the mean over seeds, the paired difference to random, and what NSGA-II's final hypervolume takes."""
+    by_run = {(item["sampler"], item["seed"]): item for item in results}
     seeds = sorted({item["seed"] for item in results})
-    print(f"final hypervolume after {trials} trials, {len(seeds)} paired seeds (larger is better, at most 1)")
-    print(f"{'sampler':10} {'mean':>8} {'sd':>7} {'minus random, 95 % interval':>32} {'better in':>10}")
+    print(f"hypervolume, {title}, {len(seeds)} paired seeds (larger is better, at most 1)")
+    quarters = (0.25, 0.5, 0.75, 1.0)
+    heads = "".join(f"{f'after {share:.0%}':>12}" for share in quarters)
+    print(f"{'sampler':10}{heads} {'sd':>7} {'minus random, 95 % interval':>32} {'better in':>10}")
     for sampler in SAMPLERS:
-        values = [by_run[sampler, seed] for seed in seeds]
-        differences = [by_run[sampler, seed] - by_run["random", seed] for seed in seeds]
-        spread = stdev(values) if len(seeds) > 1 else math.nan
-        row = f"{sampler:10} {mean(values):8.4f} {spread:7.4f}"
+        curves = [by_run[sampler, seed]["hypervolume"] for seed in seeds]
+        means = [fmean(curve[math.ceil(share * len(curve)) - 1] for curve in curves) for share in quarters]
+        finals = [curve[-1] for curve in curves]
+        spread = stdev(finals) if len(seeds) > 1 else math.nan
+        row = f"{sampler:10}" + "".join(f"{value:12.4f}" for value in means) + f" {spread:7.4f}"
         if sampler != "random" and len(seeds) > 1:
-            half = student.ppf(0.975, len(seeds) - 1) * stdev(differences) / math.sqrt(len(seeds))
+            differences = [
+                final - by_run["random", seed]["hypervolume"][-1] for final, seed in zip(finals, seeds, strict=True)
+            ]
+            middle, half = interval(differences)
             wins = sum(difference > 0 for difference in differences)
-            row += f" {mean(differences):+12.4f} [{mean(differences) - half:+.4f}, {mean(differences) + half:+.4f}]"
-            row += f" {wins:>6}/{len(seeds)}"
+            row += f" {middle:+12.4f} [{middle - half:+.4f}, {middle + half:+.4f}] {wins:>6}/{len(seeds)}"
         print(row)
+    for key, what in QUANTITIES.items():
+        print(f"\n{what} to reach NSGA-II's final hypervolume, as a share of what NSGA-II took in all (geometric mean)")
+        for sampler in SAMPLERS:
+            print(share_row(sampler, key, by_run, seeds))
+
+
+def share_row(sampler: str, key: str, by_run: dict[tuple[str, int], dict[str, Any]], seeds: list[int]) -> str:
+    """Return one row; a run that never got there counts with all that it took, which is too little."""
+    logs, num_missed = [], 0
+    for seed in seeds:
+        mine, theirs = by_run[sampler, seed], by_run["nsga2", seed]
+        goal = theirs["hypervolume"][-1] - 1e-12
+        first = next((place for place, value in enumerate(mine["hypervolume"]) if value >= goal), None)
+        num_missed += first is None
+        logs.append(math.log(mine[key][-1 if first is None else first] / theirs[key][-1]))
+    middle, half = interval(logs) if len(logs) > 1 else (logs[0], math.inf)
+    row = f"{sampler:10} {math.exp(middle):8.2f} [{math.exp(middle - half):.2f}, {math.exp(middle + half):.2f}]"
+    return row + (f"  at least: {num_missed} of {len(seeds)} never got there" if num_missed else "")
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Return the mean, and half of its 95 % interval (Student's t)."""
+    half = student.ppf(0.975, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    return fmean(values), half
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from ecoNAS.benchmark.lookup import Charge, reference_of, run_once
 from ecoNAS.benchmark.rivals import RIVALS
 from ecoNAS.costs.screen import Screening
 from ecoNAS.evaluation.tabular import Row, Table, TableSpace
-from ecoNAS.search.beliefs import Target
+from ecoNAS.search.beliefs import Measuring, Target
 from ecoNAS.search.model import Warp, stage
 from ecoNAS.search.samplers import SAMPLERS, CandidateSampler, SamplerContext
 
@@ -35,7 +35,7 @@ class Asker:
                 for item in found.spec.objectives
             ),
             self.seen.__contains__,
-            self.charge.measure if measures else None,
+            Measuring(("energy",), self.charge.measure) if measures else None,
             reference_of(found),
         )
         sampler = CandidateSampler(self.space, SAMPLERS["auto"](context), self.seen.__contains__)

@@ -116,6 +116,7 @@ class Bench:
                 screen=lambda candidate: screen(space.costs(candidate), constraints),
                 make_task=lambda number, candidate, found: FakeTask(number, candidate, found.costs),
                 values=objectives.values,
+                errors=objectives.errors,
                 growth=Growth(
                     objectives.names,
                     objectives.directions,
