@@ -74,6 +74,7 @@ class SearchConfig(Frozen):
     budget: BudgetConfig = BudgetConfig()
     plateau: PlateauConfig | None = Field(None, description="stop early where the front grows no more; None: never")
     sampler: str = "auto"
+    proxies: tuple[str, ...] = Field((), description="zero-cost proxies that help `auto` to predict: naswot, snip")
     seed: Annotated[int, Field(ge=0)] = 0
     storage: str | None = Field(None, description="an Optuna storage URL; None: study.db in the run folder")
 

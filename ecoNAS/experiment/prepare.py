@@ -29,6 +29,7 @@ from ecoNAS.measurement import MeterInfo
 from ecoNAS.records import EnergyProfile
 from ecoNAS.search.samplers import SAMPLERS
 from ecoNAS.space.search_space import SearchSpace
+from ecoNAS.training.proxies import PROXIES
 
 NUM_PROBES = 1000
 
@@ -49,6 +50,12 @@ def prepare(config: ExperimentConfig, baseline: EnergyProfile | None = None) -> 
     objectives = objectives_of(config)
     if config.search.sampler not in SAMPLERS:
         raise config.error(("search", "sampler"), unknown_name("sampler", config.search.sampler, SAMPLERS))
+    for place, name in enumerate(config.search.proxies):
+        if name not in PROXIES:
+            raise config.error(("search", "proxies", place), unknown_name("proxy", name, PROXIES))
+    if config.search.proxies and config.search.sampler != "auto":
+        message = f"sampler '{config.search.sampler}' takes no proxies; use sampler auto, or leave them out"
+        raise config.error(("search", "proxies"), message)
     if not config.search_space.exists():
         raise config.error(("search_space",), f"no such file: {config.search_space}")
     space = SearchSpace.from_yaml(config.search_space)

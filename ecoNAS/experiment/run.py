@@ -30,6 +30,7 @@ from ecoNAS.experiment.interrupt import Interrupt
 from ecoNAS.experiment.lane_notice import LaneNotice
 from ecoNAS.experiment.metering import Prices, RunMeter
 from ecoNAS.experiment.outputs import Reporter, write_outputs
+from ecoNAS.experiment.proxies import ProxyScores
 from ecoNAS.experiment.resume import check_meter, check_unchanged, write_config
 from ecoNAS.experiment.setup import Setup, gpu_share, profiled_on
 from ecoNAS.export.formats import DataCard
@@ -187,6 +188,7 @@ def _open_study(setup: Setup, folder: RunFolder, memory: Memory) -> optuna.Study
             Target(item.name, item.direction, setup.how_known(item), setup.bound_on(item)) for item in objectives.items
         ),
         memory.__contains__,
+        ProxyScores(setup).measuring,
     )
     sampler = CandidateSampler(setup.space, SAMPLERS[search.sampler](context), memory.__contains__, search.seed)
     return open_study(search.storage or folder.study, objectives.names, objectives.directions, sampler)

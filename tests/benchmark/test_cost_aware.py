@@ -4,6 +4,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.study import Study
+from optuna.trial import TrialState
 from tables import SPEC, table
 
 from ecoNAS.benchmark.compare import Judge
@@ -11,9 +12,10 @@ from ecoNAS.benchmark.lookup import Charge, reference_of, run_once
 from ecoNAS.benchmark.rivals import RIVALS
 from ecoNAS.costs.screen import Screening
 from ecoNAS.evaluation.tabular import Row, Table, TableSpace
+from ecoNAS.pareto import front
 from ecoNAS.search.beliefs import Measuring, Target
-from ecoNAS.search.model import Warp, stage
 from ecoNAS.search.samplers import SAMPLERS, CandidateSampler, SamplerContext
+from ecoNAS.search.storage import STANDARD_ERRORS, TRAINABLE
 
 
 class Asker:
@@ -117,19 +119,6 @@ def test_a_maximised_objective_is_a_minimised_one_with_its_sign_turned() -> None
     assert run_once(turned, RIVALS["auto"], 0, 16).rows == run_once(table(), RIVALS["auto"], 0, 16).rows
 
 
-def test_a_warp_keeps_the_order_and_squeezes_only_what_is_far_worse() -> None:
-    values = np.array([1.0, 2.0, 3.0, 4.0, 100.0])
-    warped = Warp.of(values)(values)
-    assert np.all(np.diff(warped) > 0)
-    assert warped[:4] == pytest.approx(values[:4])
-    assert warped[4] == pytest.approx(7 + 0.1 * 93)  # the median 3 and twice its distance of 2 from the best
-
-
-def test_hyperparameters_are_found_seldom_once_there_are_many_observations() -> None:
-    assert [stage(size) for size in (1, 20, 21, 22, 24, 25)] == [1, 20, 20, 22, 22, 25]
-    assert len({stage(size) for size in range(1, 2001)}) < 75
-
-
 def test_a_bound_on_an_objective_draws_the_search_within_it() -> None:
     bound = float(np.quantile(table().objectives[:, 1], 0.3))
     within = {}
@@ -138,3 +127,48 @@ def test_a_bound_on_an_objective_draws_the_search_within_it() -> None:
         rows = [asker.step() for _ in range(25)][10:]
         within[most] = sum(asker.table.objectives[row.index, 1] <= bound for row in rows)
     assert within[bound] >= 13 > within[None]
+
+
+def test_candidates_like_those_that_could_not_be_trained_are_avoided() -> None:
+    """Attention, the most accurate of the table, runs out of memory here."""
+    asker, proposed = Asker(table()), []
+    for _ in range(30):
+        trial, row = asker.ask()
+        proposed.append(row.values[0])
+        if row.values[0] == "attention":
+            trial.set_constraint(TRAINABLE, 1.0)
+            asker.study.tell(trial, state=TrialState.PRUNED)
+        else:
+            trial.set_constraint(TRAINABLE, 0.0)
+            asker.study.tell(trial, asker.table.objectives[row.index].tolist())
+    assert proposed[:15].count("attention") >= 2  # some were tried
+    assert proposed[15:].count("attention") <= 2
+
+
+def test_a_bound_that_only_a_training_shows_is_learned() -> None:
+    asker, broken = Asker(table()), []
+    for _ in range(30):
+        trial, row = asker.ask()
+        error, energy = asker.table.objectives[row.index].tolist()
+        broken.append(int(row.values[2]) > 2)  # depth: no objective, and the sampler is not told
+        trial.set_constraint("memory <= 1 GiB", 0.5 if broken[-1] else -0.5)
+        asker.study.tell(trial, [error, energy])
+    assert sum(broken[:10]) >= 3
+    assert sum(broken[15:]) <= 4
+
+
+def test_a_lucky_training_does_not_freeze_the_front() -> None:
+    """Told that a poor candidate was the best of all, by a score that may be that far off, the search goes on there."""
+    found = table()
+    is_best = front(found.objectives, found.directions)
+    num_found = {}
+    for errors in (None, [100.0, 0.0]):
+        asker = Asker(found)
+        for _ in range(10):
+            asker.step()
+        trial, _ = asker.ask()
+        if errors is not None:
+            trial.set_user_attr(STANDARD_ERRORS, errors)
+        asker.study.tell(trial, [-50.0, float(found.objectives[:, 1].min())])  # beats everything in everything
+        num_found[errors is not None] = sum(bool(is_best[asker.step().index]) for _ in range(15))
+    assert num_found[True] >= num_found[False] + 3

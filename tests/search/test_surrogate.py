@@ -61,3 +61,17 @@ def test_a_decision_without_numbers_is_enough() -> None:
     targets = np.array([-1.0, 0.0, 1.0, -1.0])
     means, _ = process.fit(inputs, targets, process.optimise(inputs, targets)).predict(inputs)
     assert means == pytest.approx(targets, abs=0.3)
+
+
+def test_a_lucky_value_is_pulled_to_what_the_others_say_and_a_sure_one_stays() -> None:
+    inputs, values = draw(60, 5)
+    values[7] += 2.0
+    scaled = (values - values.mean()) / values.std()
+    process = GaussianProcess(GROUPS, 1)
+    logs = process.optimise(inputs, scaled)
+    noise = np.zeros(60)
+    assert process.fit(inputs, scaled, logs, noise).settled == pytest.approx(scaled)
+    noise[7] = 4.0
+    settled = process.fit(inputs, scaled, logs, noise).settled
+    assert settled[7] < scaled[7] - 0.5
+    assert np.delete(settled, 7) == pytest.approx(np.delete(scaled, 7))
