@@ -75,6 +75,9 @@ class SearchConfig(Frozen):
     plateau: PlateauConfig | None = Field(None, description="stop early where the front grows no more; None: never")
     sampler: str = "auto"
     proxies: tuple[str, ...] = Field((), description="zero-cost proxies that help `auto` to predict: naswot, snip")
+    replicates: Literal["none", "auto"] = Field(
+        "none", description="auto: train doubtful front members again, up to twice"
+    )
     seed: Annotated[int, Field(ge=0)] = 0
     storage: str | None = Field(None, description="an Optuna storage URL; None: study.db in the run folder")
 

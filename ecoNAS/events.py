@@ -17,7 +17,7 @@ from ecoNAS.architecture import Frozen
 from ecoNAS.errors import RunFolderError, why_not_written
 from ecoNAS.joules import Joules
 from ecoNAS.measurement import MeterInfo
-from ecoNAS.records import EnergyProfile, Evaluation, Outcome, now
+from ecoNAS.records import EnergyProfile, Evaluation, Outcome, Training, now
 from ecoNAS.validation import in_one_line
 
 ParameterValue = bool | int | float | str
@@ -54,21 +54,24 @@ def phases_of(evaluation: Evaluation) -> tuple[Phase, ...]:
     profiles, training = evaluation.profiles, evaluation.training
     found = [profiling(profile) for profile in profiles]
     if training is not None:
-        found.append(
-            Phase(
-                name="training",
-                started=training.started,
-                ended=training.ended,
-                device=training.device,
-                paused_s=training.paused_s,
-                energy=training.energy,
-            )
-        )
+        found.append(trained(training))
     elif evaluation.outcome is Outcome.INFEASIBLE:
         begun = profiles[-1].ended if profiles else evaluation.started
         device = profiles[-1].key.device if profiles else ""
         found.append(Phase(name="training", started=begun, ended=evaluation.ended, device=device))
     return tuple(found)
+
+
+def trained(training: Training) -> Phase:
+    """Return the stretch in which a network was trained."""
+    return Phase(
+        name="training",
+        started=training.started,
+        ended=training.ended,
+        device=training.device,
+        paused_s=training.paused_s,
+        energy=training.energy,
+    )
 
 
 def profiling(profile: EnergyProfile) -> Phase:
@@ -152,6 +155,22 @@ class ProfileRefined(_Event):
     phase: Phase
 
 
+class ReplicationStarted(_Event):
+    """These ended trials, whose scores may owe their place on the front to luck, are about to be trained again."""
+
+    type: Literal["replication_started"] = "replication_started"
+    trials: tuple[int, ...]
+
+
+class TrainingReplicated(_Event):
+    """An ended trial was trained again with another seed."""
+
+    type: Literal["training_replicated"] = "training_replicated"
+    trial: int
+    digest: str
+    phase: Phase
+
+
 class BaselineProfiled(_Event):
     """The ready model that bounds are relative to was measured, before the search began."""
 
@@ -200,6 +219,8 @@ Event = Annotated[
     | TrialEnded
     | RefinementStarted
     | ProfileRefined
+    | ReplicationStarted
+    | TrainingReplicated
     | BaselineProfiled
     | EnergyMetered
     | MeterFailed

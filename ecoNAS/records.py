@@ -215,6 +215,7 @@ class Evaluation(Frozen):
     Attributes:
         profile: Joules per image of the deployment; None where the candidate came not so far.
         profile_b1: The same at batch 1, where that was asked for.
+        replicates: Further trainings with other seeds, where the first score was doubtful; their weights are dropped.
         violations: By constraint, (value - bound) / |bound|: above 0 is broken. `trainable` is 1 for infeasible ones.
         reason: Why the outcome is not `evaluated`, in one line; empty otherwise.
     """
@@ -229,6 +230,7 @@ class Evaluation(Frozen):
     profile: EnergyProfile | None = None
     profile_b1: EnergyProfile | None = None
     training: Training | None = None
+    replicates: tuple[Training, ...] = ()
     violations: dict[str, float] = {}
     worker: str = ""
     started: datetime
@@ -243,6 +245,11 @@ class Evaluation(Frozen):
     def profiles(self) -> tuple[EnergyProfile, ...]:
         """All profiles that there are."""
         return tuple(profile for profile in (self.profile, self.profile_b1) if profile is not None)
+
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """The training and its replicates."""
+        return (self.training, *self.replicates) if self.training is not None else ()
 
     @property
     def is_feasible(self) -> bool:

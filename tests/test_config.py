@@ -80,7 +80,7 @@ def test_an_override_below_a_plain_value_is_refused_in_one_line(path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("search: 5", "4: search: must be keys with values (trials, budget, sampler, seed"),
+        ("search: 5", "4: search: must be keys with values (trials, budget, plateau, sampler"),
         ("search: {trails: 5}", "4: search.trails: unknown key 'trails'; known: "),
         ("search: {trials: 0}", "4: search.trials: must be at least 1, got 0"),
         ("search: {trials: many}", "4: search.trials: must be a whole number, got 'many'"),

@@ -16,6 +16,7 @@ from ecoNAS.events import (
     ProfileRefined,
     RunEnded,
     RunStarted,
+    TrainingReplicated,
     TrialEnded,
     TrialStarted,
     WorkerLost,
@@ -108,6 +109,8 @@ def read_stretches(events: Sequence[Event], front: AbstractSet[int] = frozenset(
     for event in events:
         if isinstance(event, BaselineProfiled | ProfileRefined):
             yield _from_phase(event.phase, "")
+        elif isinstance(event, TrainingReplicated):
+            yield _from_phase(event.phase, "front members" if event.trial in front else "others")
         elif isinstance(event, TrialStarted):
             started[event.trial] = event.time
         elif isinstance(event, WorkerLost) and event.trial in started:

@@ -68,6 +68,11 @@ class Progress:
             self._bar.update(self._task, description="measuring the front again")
         elif event.type == "profile_refined" and not self._is_live:
             self._console.print(f"trial {event.trial} measured again")
+        elif event.type == "replication_started":
+            self._console.print(f"training again, with another seed, what may be luck: {_trials(event.trials)}")
+            self._bar.update(self._task, description="training the front again")
+        elif event.type == "training_replicated" and not self._is_live:
+            self._console.print(f"trial {event.trial} trained again")
         elif event.type == "worker_lost":
             self._console.print(f"a worker died with trial {event.trial} and was replaced: {event.reason}")
         elif event.type == "meter_failed":

@@ -76,7 +76,7 @@ def evaluate(task: EvaluationTask, at_batch_boundary: Callable[[], None] = lambd
         started=started,
         ended=now(),
     )
-    return evaluation.model_copy(update={"violations": _violations(task, evaluation)})
+    return evaluation.model_copy(update={"violations": violations_of(task, evaluation)})
 
 
 def train_network(task: NetworkTask, at_batch_boundary: Callable[[], None] = lambda: None) -> Training:
@@ -195,7 +195,7 @@ def _screen(task: EvaluationTask, profile: EnergyProfile, profile_b1: EnergyProf
     return screen(task.costs, task.constraints, known)
 
 
-def _violations(task: EvaluationTask, evaluation: Evaluation) -> dict[str, float]:
+def violations_of(task: EvaluationTask, evaluation: Evaluation) -> dict[str, float]:
     """Return the violation of every constraint whose value is known by now, in the order of the constraints."""
     found: dict[str, float] = {}
     for constraint in task.constraints:

@@ -4,8 +4,10 @@ An objective is read, never computed during training: a finished search can be s
 one is a function from an evaluation to a score and a row in `OBJECTIVES`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Final, Literal
 
 from ecoNAS.config import ExperimentConfig
@@ -38,6 +40,11 @@ class Objective:
     read: Callable[[Evaluation, float], Score | None]
     is_energy: bool = False
 
+    @property
+    def is_learned(self) -> bool:
+        """Whether another seed of the same training would give another value."""
+        return self.known == "after_training" and not self.is_energy
+
     def better(self, value: float, other: float) -> bool:
         """Return whether `value` is strictly better than `other`."""
         return value > other if self.direction == "maximize" else value < other
@@ -53,7 +60,20 @@ def _energy_score(energy: Joules | None) -> Score | None:
 
 
 def _accuracy(evaluation: Evaluation, _: float) -> Score | None:
-    return evaluation.training.accuracy if evaluation.training else None
+    return mean_score([training.accuracy for training in evaluation.trainings]) if evaluation.trainings else None
+
+
+def mean_score(scores: Sequence[Score]) -> Score:
+    """Return the mean score of trainings that differ in their seed.
+
+    Its standard error has that of the images, which all of them share, and that of the seeds.
+    """
+    if len(scores) == 1:
+        return scores[0]
+    values = [score.value for score in scores]
+    images = fmean(score.standard_error or 0.0 for score in scores)
+    error = math.hypot(images, stdev(values) / math.sqrt(len(values)))
+    return scores[0].model_copy(update={"value": fmean(values), "standard_error": error})
 
 
 def _energy_per_image(evaluation: Evaluation, _: float) -> Score | None:

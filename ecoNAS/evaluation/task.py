@@ -30,6 +30,7 @@ class NetworkTask(Frozen):
         trains_alone: Whether no other training of this search shares the device, so that its joules can be told.
         measures_b1: Whether joules at batch 1 are asked for, as a record of their own.
         seed: Of the run; what is random in the training derives from it and from the architecture.
+        replicate: 0 for the first training of a network; each further one has another seed.
         device: "cpu" or "cuda".
         weights: Where the trained weights go, relative to `run_folder`; None to drop them.
     """
@@ -47,6 +48,7 @@ class NetworkTask(Frozen):
     measures_latency: bool = False
     measures_b1: bool = False
     seed: int = 0
+    replicate: int = 0
     device: str = "cpu"
     threads: int = 1
     run_folder: Path | None = None
@@ -83,12 +85,13 @@ class NetworkTask(Frozen):
     @property
     def training_key(self) -> TrainingKey:
         """What decides the weights."""
+        again = (self.replicate,) if self.replicate else ()
         return TrainingKey(
             architecture=self.architecture_key,
             data=self.data_digest,
             recipe=self.recipe.digest,
             resolution=self.problem.resolution,
-            seed=derive_seed(self.seed, "training", self.architecture_key),
+            seed=derive_seed(self.seed, "training", self.architecture_key, *again),
         )
 
     def profile_key(self, device: str) -> ProfileKey:

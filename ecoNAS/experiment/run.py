@@ -43,6 +43,7 @@ from ecoNAS.search.loop import SearchLoop
 from ecoNAS.search.memory import Memory
 from ecoNAS.search.parts import Parts
 from ecoNAS.search.refine import Refinement, undecided
+from ecoNAS.search.replicate import Replication, doubtful
 from ecoNAS.search.samplers import SAMPLERS, CandidateSampler, SamplerContext
 from ecoNAS.search.storage import open_study
 
@@ -158,12 +159,12 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
         interrupt.stops(loop)
         loop.restore()
         ended = loop.run()
-        if setup.reference is not None and ended.reason != "interrupted":
+        if ended.reason != "interrupted":
 
             def is_over() -> bool:
                 return loop.is_stopping or bool(loop.why_full())
 
-            _refine(setup, folder, workers, watcher, is_over=is_over, on_tick=tick)
+            _revise(setup, folder, workers, on_event, is_over=is_over, on_tick=tick)
         return ended
 
 
@@ -275,26 +276,27 @@ def _budget(setup: Setup, before: Ledger, meter: RunMeter | Prices, began_s: flo
     )
 
 
-def _refine(
+def _revise(
     setup: Setup,
     folder: RunFolder,
     workers: AnyWorkers,
-    watcher: Watcher,
+    on_event: Callable[[Event], None],
     *,
     is_over: Callable[[], bool],
     on_tick: Callable[[], None],
 ) -> None:
-    """Measure the front again, to the tighter target, until `is_over`."""
-    refinement = Refinement(
-        folder,
-        workers,
-        lambda wish: setup.refining_task(wish, folder.path),
-        watcher.on_event,
-        is_over,
-        on_tick,
-    )
-    settings = setup.config.energy.protocol
-    refinement.run(lambda evaluations: undecided(evaluations, setup.objectives, settings))
+    """Train doubtful members of the front again, then measure it again to the tighter target, until `is_over`."""
+    if setup.config.search.replicates == "auto":
+        replication = Replication(
+            folder, workers, lambda one: setup.replicating_task(one, folder.path), on_event, is_over, on_tick
+        )
+        replication.run(lambda evaluations: doubtful(evaluations, setup.objectives))
+    if setup.reference is not None:
+        refinement = Refinement(
+            folder, workers, lambda wish: setup.refining_task(wish, folder.path), on_event, is_over, on_tick
+        )
+        settings = setup.config.energy.protocol
+        refinement.run(lambda evaluations: undecided(evaluations, setup.objectives, settings))
 
 
 def _data_card(data: DataSet) -> DataCard:

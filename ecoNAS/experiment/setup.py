@@ -19,7 +19,7 @@ from ecoNAS.energy.estimate import EnergyEstimator, estimate_energy_per_image, e
 from ecoNAS.evaluation.objectives import BATCH_1, Known, Objective, Objectives
 from ecoNAS.evaluation.task import EvaluationTask, ReadyModelTask
 from ecoNAS.measurement import MeterInfo
-from ecoNAS.records import Costs, EnergyProfile
+from ecoNAS.records import Costs, EnergyProfile, Evaluation
 from ecoNAS.search.refine import Wish
 from ecoNAS.space.search_space import SearchSpace
 
@@ -121,6 +121,12 @@ class Setup:
         evaluation = wish.evaluation
         task = self.task(evaluation.trial, evaluation.candidate, evaluation.costs, folder)
         return task.model_copy(update={"stage": "profile", "target": wish.target})
+
+    def replicating_task(self, evaluation: Evaluation, folder: Path) -> EvaluationTask:
+        """Return what a worker is told about a candidate that is only to be trained once more, with another seed."""
+        task = self.task(evaluation.trial, evaluation.candidate, evaluation.costs, folder)
+        changes = {"profile": evaluation.profile, "profile_b1": evaluation.profile_b1, "weights": None}
+        return task.model_copy(update={"stage": "train", "replicate": len(evaluation.trainings), **changes})
 
     def ready_model_task(self, timm_name: str, folder: Path | None) -> ReadyModelTask:
         """Return what a worker is told about a ready timm model."""

@@ -7,9 +7,9 @@ narrow. Values that were told to the study stay as they are: fronts are read fro
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 MAX_ROUNDS = 10  # a refined value may move a candidate on or off the front, which makes others undecided
 POLL_S = 0.5
+
+ItemT = TypeVar("ItemT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,35 @@ def undecided(evaluations: Sequence[Evaluation], objectives: Objectives, setting
         if any(measurement.repeatability > target for measurement in measurements):
             wishes.append(Wish(evaluation, target))
     return wishes
+
+
+def carry_out(
+    items: Sequence[ItemT],
+    make_task: Callable[[ItemT], Any],
+    workers: Workers[Any, Evaluation],
+    is_stopping: Callable[[], bool],
+    on_tick: Callable[[], None],
+) -> Iterator[tuple[ItemT, Finished[Any, Evaluation]]]:
+    """Hand tasks to workers, as many at a time as they take, and yield how each ended; begin none while stopping.
+
+    Args:
+        items: What there is to do; at most one a trial.
+        make_task: Returns the task of an item, which names its trial.
+        workers: Idle ones.
+        is_stopping: Whether the user wants an end; what is under way is finished.
+        on_tick: Called at least every `POLL_S` seconds.
+    """
+    waiting, under_way = list(items), dict[int, ItemT]()
+    while under_way or (waiting and not is_stopping()):
+        while waiting and len(under_way) < workers.capacity and not is_stopping():
+            item = waiting.pop(0)
+            task = make_task(item)
+            under_way[task.trial] = item
+            workers.submit(task)
+        finished = workers.next_finished(POLL_S)
+        on_tick()
+        if finished is not None:
+            yield under_way.pop(finished.task.trial), finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +143,8 @@ class Refinement:
 
     def _measure(self, wishes: Sequence[Wish]) -> int:
         """Measure each of `wishes` once; return how many profiles were replaced."""
-        waiting, under_way, num_replaced = list(wishes), dict[int, Wish](), 0
-        while under_way or (waiting and not self.is_stopping()):
-            while waiting and len(under_way) < self.workers.capacity and not self.is_stopping():
-                wish = waiting.pop(0)
-                under_way[wish.evaluation.trial] = wish
-                self.workers.submit(self.make_task(wish))
-            finished = self.workers.next_finished(POLL_S)
-            self.on_tick()
-            if finished is not None:
-                num_replaced += self._replace(under_way.pop(finished.task.trial), finished)
-        return num_replaced
+        ends = carry_out(wishes, self.make_task, self.workers, self.is_stopping, self.on_tick)
+        return sum(self._replace(wish, finished) for wish, finished in ends)
 
     def _replace(self, wish: Wish, finished: Finished[Any, Evaluation]) -> bool:
         """Keep the new profile; one that was refused, or whose worker died, leaves the old one where it is."""
