@@ -5,6 +5,7 @@ scale, from exact numbers and decisions. What needs a training is predicted from
 Everything is minimised here. Which candidate follows from it is decided by `cost_aware`.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,7 +16,7 @@ from scipy.stats import norm
 
 from ecoNAS.evaluation.objectives import Known as HowKnown
 from ecoNAS.pareto import Direction
-from ecoNAS.search.model import Model, WarpedModel, latest
+from ecoNAS.search.model import Logarithm, Model, Scale, ScaledModel, Warp, latest
 from ecoNAS.search.pool import Candidates, Known
 from ecoNAS.search.surrogate import Inputs
 
@@ -145,9 +146,14 @@ class Beliefs:
     numbers: Numbers
     proxies: tuple[str, ...] = ()
     measured: dict[str, tuple[Known, dict[str, float]]] = field(default_factory=dict)
-    _models: dict[str, Model | WarpedModel] = field(default_factory=dict)
+    _models: dict[str, Model] = field(default_factory=dict)
+    _late: defaultdict[int, ScaledModel] = field(init=False)
     _scales: dict[str, tuple[float, float]] = field(default_factory=dict)
     _broken: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Prepare a model of each objective that needs a training."""
+        self._late = defaultdict(lambda: ScaledModel(self.groups))
 
     @property
     def uncertain(self) -> int:
@@ -192,7 +198,9 @@ class Beliefs:
                 told = np.flatnonzero(~np.isnan(observed.values[:, place]))
                 kept = latest(len(told), np.searchsorted(told, observed.members))
                 values, errors = observed.values[told, place], observed.errors[told, place]
-                settled[told, place] = self._model(target.name).fit(inputs.take(told), values, kept, errors)
+                scales = self._scales_for(place, values)
+                settled[told, place] = self._late[place].fit(inputs.take(told), values, kept, errors, scales)
+                settled[:, place], _ = self._unscaled(place, settled[:, place], settled[:, place])
         self._broken = tuple(text for text, column in violations.items() if np.nanmax(column) > 0)
         for text in self._broken:
             told = np.flatnonzero(~np.isnan(violations[text]))
@@ -207,8 +215,7 @@ class Beliefs:
 
     def warp(self, values: Floats) -> Floats:
         """Return values of the uncertain objective on the scale of its model."""
-        model = self._model(self.targets[self.uncertain].name)
-        return model.warp(values) if isinstance(model, WarpedModel) else values
+        return self._late[self.uncertain].scale(values) if self.uncertain in self._late else values
 
     def look(self, candidates: Candidates, optimism: float) -> Outlook:
         """Return what is believed of candidates.
@@ -221,7 +228,7 @@ class Beliefs:
         inputs = self._inputs(candidates, optimism, costs)
         for place, target in enumerate(self.targets):
             if target.known == "after_training":
-                costs[:, place], doubts[:, place] = self._model(target.name).predict(inputs)
+                costs[:, place], doubts[:, place] = self._unscaled(place, *self._late[place].predict(inputs))
         feasible = np.ones(len(candidates))
         for text in self._broken:
             mean, deviation = self._model(text).predict(inputs)
@@ -233,7 +240,7 @@ class Beliefs:
         doubts = outlook.doubts.copy()
         for place, target in enumerate(self.targets):
             if target.known == "after_training":
-                doubts[:, place] = self._model(target.name).doubt_beside(outlook.inputs, believed.inputs)
+                doubts[:, place] *= self._late[place].doubt_left(outlook.inputs, believed.inputs)
         return Outlook(outlook.values, doubts, outlook.feasible, outlook.inputs)
 
     def _learn_costs(self) -> None:
@@ -287,10 +294,20 @@ class Beliefs:
             columns.append(((column - mean) / deviation)[:, None])
         return Inputs(candidates.features, np.concatenate(columns, axis=1))
 
-    def _model(self, name: str) -> Model | WarpedModel:
-        target = self.targets[self.uncertain]
-        is_warped = name == target.name and target.known == "after_training"
-        return self._models.setdefault(name, WarpedModel(self.groups) if is_warped else Model(self.groups))
+    def _scales_for(self, place: int, values: Floats) -> tuple[Scale, ...]:
+        """Return the scales of an objective that needs a training; those of the uncertain one keep its distances."""
+        sign = self.targets[place].sign
+        if place == self.uncertain:
+            return Warp(), Warp.of(values)
+        return (Warp(), Logarithm(sign)) if np.all(sign * values > 0) else (Warp(),)
+
+    def _unscaled(self, place: int, mean: Floats, deviation: Floats) -> tuple[Floats, Floats]:
+        """Return predictions in the objective's own unit, but for the uncertain one."""
+        scale = self._late[place].scale
+        return scale.back(mean, deviation) if isinstance(scale, Logarithm) else (mean, deviation)
+
+    def _model(self, name: str) -> Model:
+        return self._models.setdefault(name, Model(self.groups))
 
 
 def _logs(values: object) -> Floats:

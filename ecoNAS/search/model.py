@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,15 +67,30 @@ class Model:
         mean, deviation = self._process.predict(inputs)
         return mean * self._spread + self._centre, deviation * self._spread
 
-    def doubt_beside(self, inputs: Inputs, believed: Inputs) -> Floats:
-        """Return the standard deviations, (candidates,), that are left once `believed` come out as predicted."""
+    def doubt_left(self, inputs: Inputs, believed: Inputs) -> Floats:
+        """Return the share of the deviations, (candidates,), that is left once `believed` come out as predicted."""
         assert self._process is not None
-        return self._process.doubt_beside(inputs, believed) * self._spread
+        return self._process.doubt_left(inputs, believed)
+
+
+class Scale(Protocol):
+    """A monotone change of a quantity before it is modelled."""
+
+    def __call__(self, values: Floats) -> Floats:
+        """Return values on the scale."""
+        ...
+
+    def slopes(self, values: Floats) -> Floats:
+        """Return by how much the scale stretches each value."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Warp:
-    """Squeezes values that are far worse than the median, so that failures do not drown what tells good ones apart."""
+    """Squeezes values that are far worse than the median, so that failures do not drown what tells good ones apart.
+
+    Without an end it leaves everything as it is.
+    """
 
     end: float = np.inf
 
@@ -97,38 +112,67 @@ class Warp:
         return np.maximum(values - self.end, 0.0)
 
 
-@dataclass(slots=True)
-class WarpedModel:
-    """Two surrogates of one quantity, warped and as it is: that one counts under which the data are more probable.
+@dataclass(frozen=True, slots=True)
+class Logarithm:
+    """The logarithm of what is positive, with the sign that makes less better."""
 
-    Where most of what can be chosen is useless (networks that do not learn), the warp tells good candidates apart;
-    where bad ones are as regular as good ones, it would hide that.
+    sign: float
+
+    def __call__(self, values: Floats) -> Floats:
+        """Return signed logarithms; the order stays."""
+        return np.asarray(self.sign * np.log(self.sign * values))
+
+    def slopes(self, values: Floats) -> Floats:
+        """Return one over each value."""
+        return np.asarray(1.0 / np.abs(values))
+
+    def back(self, mean: Floats, deviation: Floats) -> tuple[Floats, Floats]:
+        """Return mean and standard deviation in the values' own unit, to first order."""
+        values = self.sign * np.exp(self.sign * mean)
+        return values, np.abs(values) * deviation
+
+
+@dataclass(slots=True)
+class ScaledModel:
+    """A surrogate of one quantity on that of some scales under which the data are most probable.
+
+    Where most of what can be chosen is useless (networks that do not learn), a warp tells good candidates apart; where
+    bad ones are as regular as good ones, it would hide that. What grows by factors is regular on a logarithmic scale.
     """
 
     groups: Sequence[str]
-    warp: Warp = field(default=Warp())
-    _models: tuple[Model, ...] = ()
-    _chosen: int = 0
+    scale: Scale = field(default=Warp())
+    _models: dict[int, Model] = field(default_factory=dict)
+    _chosen: Model | None = None
 
-    def fit(self, inputs: Inputs, targets: Floats, kept: Places, errors: Floats) -> Floats:
-        """Take in observations; return what they are expected to be without their errors, warped; see `Model`."""
-        self._models = self._models or (Model(self.groups), Model(self.groups))
-        settled, evidence, warps = [], [], (Warp(), Warp.of(targets))
-        for model, warp in zip(self._models, warps, strict=True):
-            slopes = warp.slopes(targets)
-            settled.append(model.fit(inputs, warp(targets), kept, errors * slopes))
-            evidence.append(model.evidence + float(np.log(slopes[kept]).sum()))  # densities, in the same unit
-        self._chosen = int(np.argmax(evidence))
-        self.warp = warps[self._chosen]
-        return settled[self._chosen]
+    def fit(self, inputs: Inputs, targets: Floats, kept: Places, errors: Floats, scales: Sequence[Scale]) -> Floats:
+        """Take in observations; return what they are expected to be without their errors, scaled; see `Model`.
+
+        Args:
+            inputs: In the order in which they were made.
+            targets: (observations,).
+            kept: Those that predictions are made from.
+            errors: (observations,), standard errors of the targets.
+            scales: To choose from, in the same order each time.
+        """
+        best, result = -np.inf, targets
+        for place, scale in enumerate(scales):
+            model, slopes = self._models.setdefault(place, Model(self.groups)), scale.slopes(targets)
+            settled = model.fit(inputs, scale(targets), kept, errors * slopes)
+            evidence = model.evidence + float(np.log(slopes[kept]).sum())  # densities in the same unit
+            if evidence > best:
+                best, result, self._chosen, self.scale = evidence, settled, model, scale
+        return result
 
     def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
-        """Return mean and standard deviation, (candidates,) each, warped."""
-        return self._models[self._chosen].predict(inputs)
+        """Return mean and standard deviation, (candidates,) each, scaled."""
+        assert self._chosen is not None
+        return self._chosen.predict(inputs)
 
-    def doubt_beside(self, inputs: Inputs, believed: Inputs) -> Floats:
-        """Return the standard deviations, (candidates,), that are left once `believed` come out as predicted."""
-        return self._models[self._chosen].doubt_beside(inputs, believed)
+    def doubt_left(self, inputs: Inputs, believed: Inputs) -> Floats:
+        """Return the share of the deviations, (candidates,), that is left once `believed` come out as predicted."""
+        assert self._chosen is not None
+        return self._chosen.doubt_left(inputs, believed)
 
 
 def stage(size: int) -> int:

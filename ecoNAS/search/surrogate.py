@@ -162,8 +162,8 @@ class GaussianProcess:
         return torch.cat(means).numpy(), torch.cat(deviations).numpy()
 
     @torch.no_grad()
-    def doubt_beside(self, inputs: Inputs, believed: Inputs) -> Floats:
-        """Return the standard deviations, (candidates,), that are left once `believed` are observed too.
+    def doubt_left(self, inputs: Inputs, believed: Inputs) -> Floats:
+        """Return the share of the standard deviations, (candidates,), that is left once `believed` are observed too.
 
         That they come out as predicted is what is believed, so the means stay as they are.
         """
@@ -171,14 +171,15 @@ class GaussianProcess:
         left = self._kernel(self._hyper, *x, *x) - explained_there.T @ explained_there
         left += torch.diag((self._hyper.noise + JITTER).expand(len(variance_there)))
         factor = torch.linalg.cholesky(left)
-        deviations = []
+        shares = []
         for part in _chunks(inputs):
             here, _, explained, variance = self._explain(part)
             shared = self._kernel(self._hyper, *x, *here) - explained_there.T @ explained
             gained = torch.linalg.solve_triangular(factor, shared, upper=False)
-            variance = variance - (explained**2).sum(dim=0) - (gained**2).sum(dim=0)
-            deviations.append(variance.clamp(min=SMALLEST).sqrt())
-        return torch.cat(deviations).numpy()
+            before = (variance - (explained**2).sum(dim=0)).clamp(min=SMALLEST)
+            after = (before - (gained**2).sum(dim=0)).clamp(min=SMALLEST)
+            shares.append((after / before).sqrt())
+        return torch.cat(shares).numpy()
 
     def _explain(self, inputs: Inputs) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor, Tensor]:
         """Return inputs as tensors, their covariance with what was observed, that over its factor, and variances."""

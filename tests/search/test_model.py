@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecoNAS.search.model import MAX_DATA, Warp, WarpedModel, latest, stage
+from ecoNAS.search.model import MAX_DATA, Logarithm, ScaledModel, Warp, latest, stage
 from ecoNAS.search.surrogate import Inputs
 
 
@@ -17,20 +17,38 @@ def test_a_warp_keeps_the_order_and_squeezes_only_what_is_far_worse() -> None:
     assert Warp()(values).tolist() == values.tolist()
 
 
-def fitted(num_failing: int) -> WarpedModel:
+def fitted(num_failing: int) -> ScaledModel:
     """A model of values that follow one number, of which some candidates fail for no reason that shows."""
     rng = np.random.default_rng(0)
     numbers = rng.standard_normal((60, 1))
     values = 20 + 3 * numbers[:, 0] + 0.2 * rng.standard_normal(60)
     values[rng.permutation(60)[:num_failing]] = 99.0
-    model = WarpedModel(["a"] * 3)
-    model.fit(Inputs(np.eye(3)[rng.integers(3, size=60)], numbers), values, np.arange(60), np.zeros(60))
+    model = ScaledModel(["a"] * 3)
+    inputs = Inputs(np.eye(3)[rng.integers(3, size=60)], numbers)
+    model.fit(inputs, values, np.arange(60), np.zeros(60), (Warp(), Warp.of(values)))
     return model
 
 
 def test_failures_are_squeezed_and_regular_values_are_not() -> None:
-    assert np.isinf(fitted(0).warp.end)
-    assert fitted(10).warp.end < 60
+    regular, failing = fitted(0).scale, fitted(10).scale
+    assert isinstance(regular, Warp)
+    assert isinstance(failing, Warp)
+    assert np.isinf(regular.end)
+    assert failing.end < 60
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_what_grows_by_factors_is_modelled_by_its_logarithm(sign: float) -> None:
+    rng = np.random.default_rng(0)
+    numbers = rng.standard_normal((50, 1))
+    values = sign * np.exp(1.5 * numbers[:, 0] + 0.1 * rng.standard_normal(50))
+    model, inputs = ScaledModel(["a"] * 3), Inputs(np.eye(3)[rng.integers(3, size=50)], numbers)
+    model.fit(inputs, values, np.arange(50), np.zeros(50), (Warp(), Logarithm(sign)))
+    assert isinstance(model.scale, Logarithm)
+    found, deviations = model.scale.back(*model.predict(inputs))
+    assert found == pytest.approx(values, rel=0.3)
+    assert np.all(deviations > 0)
+    assert np.all(np.diff(model.scale(np.sort(values))) > 0)
 
 
 def test_hyperparameters_are_found_seldom_once_there_are_many_observations() -> None:
