@@ -18,8 +18,8 @@ from ecoNAS.space.protocol import Space
 Floats = NDArray[np.float64]
 
 MAX_LISTED = 20_000  # a space up to this size is looked at whole
-NUM_DRAWN = 100  # anew for each round
-LASTS = 20  # rounds that a draw stays in the pool
+NUM_DRAWN = 50  # anew for each round
+LASTS = 40  # rounds that a draw stays in the pool
 NUM_CHILDREN = 200
 MAX_NEIGHBOURS = 1000
 NUM_REFERENCE = 256  # draws that numbers are standardised by
