@@ -154,8 +154,10 @@ class CostAwareProposer:
                 beliefs.note(one, found)
         observed = Observed(Candidates.of(known), values, _errors(ended, len(self._targets)), members)
         settled = beliefs.learn(observed, self._violations(ended))
-        has_values = np.flatnonzero([trial.values is not None for trial in ended])
-        members = has_values[front(settled[has_values], ["minimize"] * len(self._targets))]
+        has_values = [trial.values is not None for trial in ended]
+        is_allowed = [trial.values is not None and not self._late_breaches(trial) for trial in ended]
+        counting = np.flatnonzero(is_allowed if any(is_allowed) else has_values)
+        members = counting[front(settled[counting], ["minimize"] * len(self._targets))]
         pool = self._pool.candidates(len(ended), [known[place].candidate for place in members], self._is_seen)
         if pool is None:
             return None

@@ -21,7 +21,7 @@ from ecoNAS.search.growth import NUM_FIRST
 from ecoNAS.search.memory import Seen
 from ecoNAS.search.parts import Parts, Result
 from ecoNAS.search.storage import is_whole, orphans, tell
-from ecoNAS.search.streaks import MAX_IN_A_ROW, Hopeless, Streak
+from ecoNAS.search.streaks import Hopeless, Streak, explain
 
 logger = logging.getLogger(__name__)
 
@@ -145,17 +145,9 @@ class SearchLoop:
         return self._streak.why_hopeless() or ("plateau" if self._flat else None)
 
     def _detail(self, reason: StopReason) -> str:
-        if reason == "nothing_passes":
-            return self.parts.tally.explain()
         if reason in ("budget", "plateau"):
             return self._full or self._flat
-        if reason == "exhausted":
-            return (
-                f"the last {MAX_IN_A_ROW[Outcome.DUPLICATE]} proposals were all known; the space may hold nothing new"
-            )
-        if reason == "failing":
-            return f"{MAX_IN_A_ROW[Outcome.FAILED]} candidates in a row failed; see {self.parts.folder.path / 'logs'}"
-        return ""
+        return explain(reason, self.parts.tally, self.parts.folder.path)
 
     def _propose(self) -> None:
         trial = self.parts.study.ask()

@@ -1,8 +1,10 @@
 """Outcomes in a row that say that a search leads nowhere: everything refused, everything known, everything failing."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
+from ecoNAS.costs.screen import GateTally
 from ecoNAS.records import Outcome
 
 MAX_IN_A_ROW: Final = {Outcome.REFUSED: 1000, Outcome.DUPLICATE: 10, Outcome.FAILED: 5}
@@ -31,3 +33,14 @@ class Streak:
         if self.outcome is None or self.length < MAX_IN_A_ROW.get(self.outcome, self.length + 1):
             return None
         return _REASONS[self.outcome]
+
+
+def explain(reason: str, tally: GateTally, folder: Path) -> str:
+    """Return what a user should know of such an end; empty where its name says it all."""
+    if reason == "nothing_passes":
+        return tally.explain()
+    if reason == "exhausted":
+        return f"the last {MAX_IN_A_ROW[Outcome.DUPLICATE]} proposals were all known; the space may hold nothing new"
+    if reason == "failing":
+        return f"{MAX_IN_A_ROW[Outcome.FAILED]} candidates in a row failed; see {folder / 'logs'}"
+    return ""
