@@ -10,10 +10,12 @@ from tables import SPEC, table
 from ecoNAS.benchmark.compare import Judge
 from ecoNAS.benchmark.lookup import Charge, reference_of, run_once
 from ecoNAS.benchmark.rivals import RIVALS
+from ecoNAS.benchmark.synthetic import read_synthetic
 from ecoNAS.costs.screen import Screening
 from ecoNAS.evaluation.tabular import Row, Table, TableSpace
 from ecoNAS.pareto import front
 from ecoNAS.search.beliefs import Measuring, Target
+from ecoNAS.search.pool import Pool
 from ecoNAS.search.samplers import SAMPLERS, CandidateSampler, SamplerContext
 from ecoNAS.search.storage import STANDARD_ERRORS, TRAINABLE
 
@@ -172,3 +174,17 @@ def test_a_lucky_training_does_not_freeze_the_front() -> None:
         asker.study.tell(trial, [-50.0, float(found.objectives[:, 1].min())])  # beats everything in everything
         num_found[errors is not None] = sum(bool(is_best[asker.step().index]) for _ in range(15))
     assert num_found[True] >= num_found[False] + 3
+
+
+def test_what_a_pool_remembers_does_not_grow_with_the_trials() -> None:
+    found = read_synthetic("synthetic:wide")
+    space = TableSpace(found)
+    pool = Pool(space, lambda row: Screening(None, {}, found.exact(row.index)), 0, max_listed=0)
+    rng, sizes = np.random.default_rng(0), []
+    for number in range(150):
+        members = [space.random(rng) for _ in range(5)]
+        candidates = pool.candidates(number, members, lambda digest: False)
+        assert candidates is not None
+        assert len({known.digest for known in candidates.known}) == len(candidates)
+        sizes.append(sum(len(known) for known in (*pool._drawn.values(), *pool._beside.values())))
+    assert max(sizes[100:]) <= 1.1 * max(sizes[40:100])
