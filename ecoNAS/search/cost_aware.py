@@ -34,7 +34,7 @@ from ecoNAS.space.protocol import Parameters
 Floats = NDArray[np.float64]
 
 NUM_START: Final = 8  # spread over the costs, before a surrogate is asked
-NUM_MEASURED: Final = 4  # candidates measured for one that is trained, where that is allowed
+NUM_MEASURED: Final = 8  # candidates measured for one that is trained, where that is allowed
 OPTIMISM: Final = 1.5  # standard deviations below the prediction by which candidates are picked for measuring
 MARGIN: Final = 0.1  # of the front's span, beyond its worst value, where no reference is given
 SHORTLIST: Final = 500  # candidates that are judged again for each worker that asks

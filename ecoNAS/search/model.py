@@ -14,7 +14,7 @@ Places = NDArray[np.int64]
 
 EVERY_UNTIL: Final = 20  # hyperparameters are found anew after each observation up to this many
 GROWTH: Final = 1.1  # then whenever the data have grown by this factor
-MAX_FIT: Final = 300  # observations that hyperparameters are found from
+MAX_FIT: Final = 150  # observations that hyperparameters are found from
 MAX_DATA: Final = 700  # observations that predictions are made from
 WARP_REACH: Final = 2.0
 WARP_SLOPE: Final = 0.1

@@ -89,7 +89,7 @@ def test_a_few_are_measured_for_one_that_is_trained() -> None:
         before = len(asker.charge.measured)
         row = asker.step()
         assert row.index in asker.charge.measured
-        assert len(asker.charge.measured) - before <= 4
+        assert len(asker.charge.measured) - before <= 8
 
 
 @pytest.mark.parametrize("objectives", [["macs", "depth_cost"], ["macs"]])
