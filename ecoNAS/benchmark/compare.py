@@ -144,7 +144,7 @@ def compare(
         with ProcessPoolExecutor(processes, context, _begin, (table, budget, workers)) as executor:
             try:
                 found += _read(judge, tasks, executor.map(_run, tasks), budget, on_search)
-            except BaseException:
+            except BaseException:  # Ctrl-C, too: what still waits must not be begun
                 executor.shutdown(cancel_futures=True)
                 raise
     return Comparison(table, judge, tuple(samplers), tuple(found))

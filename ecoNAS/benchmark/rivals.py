@@ -135,6 +135,8 @@ class Peeling:
         rng = np.random.default_rng(derive_seed(context.seed, "peeling", number))
         found = self._pool.candidates(number, (), context.is_seen)
         pool = [found.known[place] for place in rng.permutation(len(found))] if found is not None else []
+        if not pool:
+            return []
         if context.measuring is not None:
             pool = pool[: 5 * context.trials]
         points = cost_points(context, [known.candidate for known in pool])

@@ -89,6 +89,7 @@ class Pool:
     _listed: Candidates | None = None
     _is_listed: bool | None = None
     _reference: list[Known] = field(default_factory=list)
+    _decided: frozenset[str] | None = None
     _drawn: dict[int, list[Known]] = field(default_factory=dict)
     _beside: dict[str, list[Known]] = field(default_factory=dict)
 
@@ -111,9 +112,12 @@ class Pool:
         return self._reference
 
     @property
-    def decided(self) -> set[str]:
+    def decided(self) -> frozenset[str]:
         """The bounds that the gate decides, by text."""
-        return set(self.screen(self.reference()[0].candidate).violations) if self.reference() else set()
+        if self._decided is None:
+            reference = self.reference()
+            self._decided = frozenset(self.screen(reference[0].candidate).violations) if reference else frozenset()
+        return self._decided
 
     def candidates(self, number: int, members: Sequence[Any], is_seen: Callable[[str], bool]) -> Candidates | None:
         """Return unseen candidates that pass the gate, each once; None where there are none.
