@@ -75,6 +75,10 @@ class SearchConfig(Frozen):
     plateau: PlateauConfig | None = Field(None, description="stop early where the front grows no more; None: never")
     sampler: str = "auto"
     proxies: tuple[str, ...] = Field((), description="zero-cost proxies that help `auto` to predict: naswot, snip")
+    measure_first: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="candidates that `auto` measures before it trains one; auto: as many as cost little beside it",
+    )
     replicates: Literal["none", "auto"] = Field(
         "none", description="auto: train doubtful front members again, up to twice"
     )

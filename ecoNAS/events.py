@@ -56,7 +56,7 @@ def phases_of(evaluation: Evaluation) -> tuple[Phase, ...]:
     if training is not None:
         found.append(trained(training))
     elif evaluation.outcome is Outcome.INFEASIBLE:
-        begun = profiles[-1].ended if profiles else evaluation.started
+        begun = max(profiles[-1].ended, evaluation.started) if profiles else evaluation.started
         device = profiles[-1].key.device if profiles else ""
         found.append(Phase(name="training", started=begun, ended=evaluation.ended, device=device))
     return tuple(found)
@@ -171,6 +171,14 @@ class TrainingReplicated(_Event):
     phase: Phase
 
 
+class CandidateProfiled(_Event):
+    """A candidate was measured before any training of it was begun; `phases` are no part of its trial's then."""
+
+    type: Literal["candidate_profiled"] = "candidate_profiled"
+    digest: str
+    phases: tuple[Phase, ...]
+
+
 class BaselineProfiled(_Event):
     """The ready model that bounds are relative to was measured, before the search began."""
 
@@ -221,6 +229,7 @@ Event = Annotated[
     | ProfileRefined
     | ReplicationStarted
     | TrainingReplicated
+    | CandidateProfiled
     | BaselineProfiled
     | EnergyMetered
     | MeterFailed

@@ -131,6 +131,16 @@ class RunFolder:
         """Return all records by digest."""
         return {path.stem: _read(path, Evaluation) for path in sorted((self.path / "evaluations").glob("*.json"))}
 
+    def write_profiled(self, evaluation: Evaluation) -> None:
+        """Write what was measured of a candidate before any training of it, whole or not at all."""
+        folder = self.path / "profiles"
+        folder.mkdir(exist_ok=True)
+        write_atomically(folder / f"{evaluation.digest}.json", evaluation.model_dump_json(indent=1).encode())
+
+    def profiled(self) -> dict[str, Evaluation]:
+        """Return what was measured of candidates before any training of them, by digest."""
+        return {path.stem: _read(path, Evaluation) for path in sorted((self.path / "profiles").glob("*.json"))}
+
     def write_ready_model(self, model: ReadyModel) -> None:
         """Write the record of a ready model, whole or not at all."""
         folder = self.path / "baselines"

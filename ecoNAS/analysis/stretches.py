@@ -11,6 +11,7 @@ from typing import Literal
 
 from ecoNAS.events import (
     BaselineProfiled,
+    CandidateProfiled,
     Event,
     Phase,
     ProfileRefined,
@@ -109,6 +110,8 @@ def read_stretches(events: Sequence[Event], front: AbstractSet[int] = frozenset(
     for event in events:
         if isinstance(event, BaselineProfiled | ProfileRefined):
             yield _from_phase(event.phase, "")
+        elif isinstance(event, CandidateProfiled):
+            yield from (_from_phase(phase, "") for phase in event.phases)
         elif isinstance(event, TrainingReplicated):
             yield _from_phase(event.phase, "front members" if event.trial in front else "others")
         elif isinstance(event, TrialStarted):

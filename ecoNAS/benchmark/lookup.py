@@ -210,8 +210,8 @@ def run_once(table: Table, make: Make, seed: int, budget: float, workers: int = 
         screen,
         targets,
         memory.__contains__,
-        Measuring(measurable, charge.measure) if measurable else None,
-        reference_of(table),
+        Measuring(measurable, charge.measure, lambda: table.measuring_cost) if measurable else None,
+        reference=reference_of(table),
     )
     sampler = _Timed(CandidateSampler(space, make(context), memory.__contains__, seed))
     study = optuna.create_study(directions=list(table.directions), sampler=sampler)

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -21,13 +21,20 @@ COUNTED = (Outcome.EVALUATED, Outcome.STOPPED)
 class Progress:
     """Follows the events of a search; a context manager that owns the bar."""
 
-    def __init__(self, trials: int, headline: str) -> None:
-        """Prepare for `trials` counted trials; `headline` is shown once the run folder is taken."""
+    def __init__(self, trials: int, headline: str, before: Iterable[Event] = ()) -> None:
+        """Prepare.
+
+        Args:
+            trials: How many are to be counted.
+            headline: Shown once the run folder is taken.
+            before: What earlier sessions of the run wrote.
+        """
         self._headline = headline
         self._console = Console(file=sys.stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)
         self._is_live = self._console.is_terminal
         self._trials = trials
         self._outcomes: Counter[Outcome] = Counter()
+        self._num_first = 0
         self._bar = Bar(
             TextColumn("trials"),
             BarColumn(bar_width=24),
@@ -40,7 +47,9 @@ class Progress:
             console=self._console,
             disable=not self._is_live,
         )
-        self._task = self._bar.add_task("starting workers", total=trials)
+        for event in before:
+            self._count(event)
+        self._task = self._bar.add_task("starting workers", total=trials, completed=self._num_done)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -54,15 +63,19 @@ class Progress:
         if event.type == "run_started":
             self._console.print(self._headline)
         elif event.type == "trial_ended":
-            self._outcomes[event.outcome] += 1
-            done = sum(self._outcomes[outcome] for outcome in COUNTED)
-            self._bar.update(self._task, completed=done, description=self._describe())
+            self._count(event)
+            self._bar.update(self._task, completed=self._num_done, description=self._describe())
             if event.outcome in (Outcome.FAILED, Outcome.INFEASIBLE):
                 self._console.print(f"trial {event.trial} {event.outcome}: {event.reason}")
             elif event.outcome in COUNTED and not self._is_live:
                 self._console.print(
-                    f"trial {event.trial} {event.outcome} in {event.duration_s:.1f} s ({done}/{self._trials})"
+                    f"trial {event.trial} {event.outcome} in {event.duration_s:.1f} s ({self._num_done}/{self._trials})"
                 )
+        elif event.type == "candidate_profiled":
+            self._count(event)
+            self._bar.update(self._task, description=self._describe())
+            if not self._is_live:
+                self._console.print(f"a candidate measured before any training ({self._num_first} so far)")
         elif event.type == "refinement_started":
             self._console.print(f"measuring again, more closely, what decides the front: {_trials(event.trials)}")
             self._bar.update(self._task, description="measuring the front again")
@@ -90,8 +103,19 @@ class Progress:
         """Say that a first Ctrl-C was taken."""
         self._console.print(f"finishing {num_running} candidates under way; press Ctrl-C again to give them up")
 
+    @property
+    def _num_done(self) -> int:
+        return sum(self._outcomes[outcome] for outcome in COUNTED)
+
+    def _count(self, event: Event) -> None:
+        if event.type == "trial_ended":
+            self._outcomes[event.outcome] += 1
+        elif event.type == "candidate_profiled":
+            self._num_first += 1
+
     def _describe(self) -> str:
         others = [f"{count} {outcome}" for outcome, count in self._outcomes.items() if outcome not in COUNTED]
+        others += [f"{self._num_first} measured first"] if self._num_first else []
         return f"({', '.join(others)})" if others else ""
 
 

@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     setup = prepare(config, folder.baseline() if arguments.resume else None)
     resume = f"econas search {arguments.experiment} --run-dir {folder.path} --resume"
     try:
-        with Progress(config.search.trials, _headline(setup, folder)) as progress:
+        with Progress(config.search.trials, _headline(setup, folder), tuple(folder.events)) as progress:
             watcher = Watcher(progress.on_event, progress.on_stopping, progress.on_waiting)
             ended = run_search(setup, folder, resume=arguments.resume, watcher=watcher)
         if ended.reason in ("nothing_passes", "failing"):

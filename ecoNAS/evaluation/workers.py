@@ -51,6 +51,52 @@ class Workers(Protocol[TaskT, ResultT]):
         ...
 
 
+class Desk(Generic[TaskT, ResultT]):
+    """Workers that can also be asked for one result out of turn; what ends meanwhile waits to be taken.
+
+    Args:
+        workers: Who does the work, and stays the caller's to close.
+    """
+
+    def __init__(self, workers: Workers[TaskT, ResultT]) -> None:
+        self._workers = workers
+        self._ended: deque[Finished[TaskT, ResultT]] = deque()
+
+    @property
+    def capacity(self) -> int:
+        """How many tasks run at once."""
+        return self._workers.capacity
+
+    def submit(self, task: TaskT) -> None:
+        """Take on a task; never waits for it."""
+        self._workers.submit(task)
+
+    def next_finished(self, timeout_s: float) -> Finished[TaskT, ResultT] | None:
+        """Return a task that has ended, or None if none ends within about `timeout_s` seconds."""
+        return self._ended.popleft() if self._ended else self._workers.next_finished(timeout_s)
+
+    def finish(self, task: TaskT, on_wait: Callable[[], None], every_s: float) -> Finished[TaskT, ResultT]:
+        """Have a task done now.
+
+        Args:
+            task: While it is done, one worker is free of others.
+            on_wait: Called at least every `every_s` seconds where the work is done elsewhere; may raise.
+            every_s: Seconds.
+        """
+        self._workers.submit(task)
+        while True:
+            finished = self._workers.next_finished(every_s)
+            on_wait()
+            if finished is not None and finished.task is task:
+                return finished
+            if finished is not None:
+                self._ended.append(finished)
+
+    def close(self) -> None:
+        """End all workers."""
+        self._workers.close()
+
+
 class InProcessWorkers(Generic[TaskT, ResultT]):
     """Runs one task at a time, in this process, when the next finished one is asked for."""
 

@@ -48,14 +48,7 @@ def prepare(config: ExperimentConfig, baseline: EnergyProfile | None = None) -> 
         MeterError: if joules cannot be had the way that was asked for.
     """
     objectives = objectives_of(config)
-    if config.search.sampler not in SAMPLERS:
-        raise config.error(("search", "sampler"), unknown_name("sampler", config.search.sampler, SAMPLERS))
-    for place, name in enumerate(config.search.proxies):
-        if name not in PROXIES:
-            raise config.error(("search", "proxies", place), unknown_name("proxy", name, PROXIES))
-    if config.search.proxies and config.search.sampler != "auto":
-        message = f"sampler '{config.search.sampler}' takes no proxies; use sampler auto, or leave them out"
-        raise config.error(("search", "proxies"), message)
+    _check_sampler(config)
     if not config.search_space.exists():
         raise config.error(("search_space",), f"no such file: {config.search_space}")
     space = SearchSpace.from_yaml(config.search_space)
@@ -95,10 +88,39 @@ def prepare(config: ExperimentConfig, baseline: EnergyProfile | None = None) -> 
         num_workers=_num_workers(config),
     )
     _check_training_energy(setup)
+    _check_measure_first(setup)
     setup = _with_baseline(setup)
     setup = replace(setup, constraints=_constraints(setup))
     _require_a_way_through(setup)
     return setup
+
+
+def _check_sampler(config: ExperimentConfig) -> None:
+    """Raise ConfigError for a sampler that nobody knows, or that does not take what is set for it."""
+    search = config.search
+    if search.sampler not in SAMPLERS:
+        raise config.error(("search", "sampler"), unknown_name("sampler", search.sampler, SAMPLERS))
+    for place, name in enumerate(search.proxies):
+        if name not in PROXIES:
+            raise config.error(("search", "proxies", place), unknown_name("proxy", name, PROXIES))
+    if search.sampler == "auto":
+        return
+    if search.proxies:
+        message = f"sampler '{search.sampler}' takes no proxies; use sampler auto, or leave them out"
+        raise config.error(("search", "proxies"), message)
+    if search.measure_first not in ("auto", 0):
+        message = f"sampler '{search.sampler}' does not ask for measurements; use sampler auto, or leave it out"
+        raise config.error(("search", "measure_first"), message)
+
+
+def _check_measure_first(setup: Setup) -> None:
+    """Raise ConfigError if candidates are to be measured first and nothing can be measured of them."""
+    if setup.config.search.measure_first not in ("auto", 0) and not setup.measurable:
+        raise setup.config.error(
+            ("search", "measure_first"),
+            f"{setup.config.search.measure_first}: no objective is measured here before a training "
+            f"({', '.join(setup.objectives.names)}); add latency or measured joules to the objectives, or leave it out",
+        )
 
 
 def _aligned(config: ExperimentConfig) -> ExperimentConfig:

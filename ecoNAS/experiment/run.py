@@ -3,11 +3,9 @@
 import logging
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import optuna
-import torch
 from sqlalchemy.exc import SQLAlchemyError
 
 from ecoNAS.analysis.ledger import Ledger, read_ledger
@@ -16,25 +14,24 @@ from ecoNAS.costs.screen import GateTally
 from ecoNAS.data.datasets import DataSet
 from ecoNAS.energy.lane import Lane
 from ecoNAS.energy.lane_files import LaneStatus
-from ecoNAS.energy.meters.rapl import host_identity
 from ecoNAS.energy.select import select_meter
 from ecoNAS.errors import RunFolderError
 from ecoNAS.evaluation.devices import compute_device, gpu_uuid
 from ecoNAS.evaluation.evaluate import evaluate
 from ecoNAS.evaluation.profiling import owner_of
-from ecoNAS.evaluation.ray_workers import Places, RayWorkers
-from ecoNAS.evaluation.task import EvaluationTask
-from ecoNAS.evaluation.workers import InProcessWorkers
+from ecoNAS.evaluation.workers import Desk
 from ecoNAS.events import BaselineProfiled, Event, RunEnded, RunStarted, profiling
 from ecoNAS.experiment.interrupt import Interrupt
 from ecoNAS.experiment.lane_notice import LaneNotice
+from ecoNAS.experiment.measure_first import Laboratory, MeasuredFirst
 from ecoNAS.experiment.metering import Prices, RunMeter
 from ecoNAS.experiment.outputs import Reporter, write_outputs
 from ecoNAS.experiment.proxies import ProxyScores
 from ecoNAS.experiment.resume import check_meter, check_unchanged, write_config
-from ecoNAS.experiment.setup import Setup, gpu_share, profiled_on
+from ecoNAS.experiment.setup import Setup
+from ecoNAS.experiment.workers import AnyWorkers, next_stage, open_workers
 from ecoNAS.export.formats import DataCard
-from ecoNAS.records import Evaluation, Outcome
+from ecoNAS.records import Evaluation
 from ecoNAS.run_folder import RunFolder, describe_environment, write_atomically
 from ecoNAS.search.beliefs import Target
 from ecoNAS.search.budget import Budget
@@ -48,8 +45,6 @@ from ecoNAS.search.samplers import SAMPLERS, CandidateSampler, SamplerContext
 from ecoNAS.search.storage import open_study
 
 logger = logging.getLogger(__name__)
-
-AnyWorkers = InProcessWorkers[EvaluationTask, Evaluation] | RayWorkers[EvaluationTask, Evaluation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +113,12 @@ def evaluate_architecture(setup: Setup, architecture: Architecture) -> Evaluatio
 def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interrupt, *, resume: bool) -> RunEnded:
     config, memory, began_s = setup.config, Memory(), time.monotonic()
     before = read_ledger(tuple(folder.events))
-    study = _open_study(setup, folder, memory)
+    first = MeasuredFirst(setup, folder)
+    study = _open_study(setup, folder, memory, first)
     _say_started(setup, folder, watcher, resume=resume)
     with (
         _run_meter(setup, folder, watcher) as meter,
-        _workers(setup, interrupt) as workers,
+        open_workers(setup, interrupt) as workers,
         _lane_notice(setup, folder, watcher).watching(),
     ):
         reporter = Reporter(folder, config.report.every_s)
@@ -133,19 +129,31 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
 
         def on_event(event: Event) -> None:
             meter.note(event)
+            first.note(event)
             watcher.on_event(event)
 
+        def log(event: Event) -> None:
+            folder.events.append(event)
+            on_event(event)
+
+        def wait() -> None:
+            tick()
+            interrupt.check()
+
         budget = _budget(setup, before, meter, began_s)
+        desk = Desk(workers)
         loop = SearchLoop(
             Parts(
                 space=setup.space,
                 study=study,
-                workers=workers,
+                workers=desk,
                 folder=folder,
                 memory=memory,
                 tally=GateTally(setup.constraints),
                 screen=setup.screen,
-                make_task=lambda number, candidate, found: setup.task(number, candidate, found.costs, folder.path),
+                make_task=lambda number, candidate, found: first.task(
+                    setup.task(number, candidate, found.costs, folder.path)
+                ),
                 values=setup.objectives.values,
                 errors=setup.objectives.errors,
                 growth=_growth(setup),
@@ -154,16 +162,18 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
                 on_event=on_event,
                 on_tick=tick,
                 next_task=next_stage,
+                phases=first.phases,
             )
         )
+
+        def is_over() -> bool:
+            return loop.is_stopping or bool(loop.why_full())
+
+        first.laboratory = Laboratory(desk, log, wait, is_over)
         interrupt.stops(loop)
         loop.restore()
         ended = loop.run()
         if ended.reason != "interrupted":
-
-            def is_over() -> bool:
-                return loop.is_stopping or bool(loop.why_full())
-
             _revise(setup, folder, workers, on_event, is_over=is_over, on_tick=tick)
         return ended
 
@@ -175,7 +185,7 @@ def _growth(setup: Setup) -> Growth:
     return Growth(setup.objectives.names, setup.objectives.directions, bounds, plateau)
 
 
-def _open_study(setup: Setup, folder: RunFolder, memory: Memory) -> optuna.Study:
+def _open_study(setup: Setup, folder: RunFolder, memory: Memory, first: MeasuredFirst) -> optuna.Study:
     search = setup.config.search
     known = sum(1 for event in folder.events if event.type == "trial_ended")
     objectives = setup.objectives
@@ -189,6 +199,7 @@ def _open_study(setup: Setup, folder: RunFolder, memory: Memory) -> optuna.Study
             Target(item.name, item.direction, setup.how_known(item), setup.bound_on(item)) for item in objectives.items
         ),
         memory.__contains__,
+        first.measuring,
         ProxyScores(setup).measuring,
     )
     sampler = CandidateSampler(setup.space, SAMPLERS[search.sampler](context), memory.__contains__, search.seed)
@@ -211,39 +222,6 @@ def _say_started(setup: Setup, folder: RunFolder, watcher: Watcher, *, resume: b
         folder.write_baseline(setup.baseline)
         model = setup.baseline.workload.model if setup.baseline.workload else ""
         folder.events.append(BaselineProfiled(model=model, phase=profiling(setup.baseline)))
-
-
-def next_stage(task: EvaluationTask, evaluation: Evaluation) -> EvaluationTask | None:
-    """Return the training that follows a profile which was a task of its own; None where nothing follows."""
-    if task.stage != "profile" or evaluation.outcome is not Outcome.EVALUATED:
-        return None
-    return task.model_copy(
-        update={"stage": "train", "profile": evaluation.profile, "profile_b1": evaluation.profile_b1}
-    )
-
-
-def _workers(setup: Setup, interrupt: Interrupt) -> AbstractContextManager[AnyWorkers]:
-    config = setup.config.workers
-    if config.kind == "in_process":
-        return InProcessWorkers(lambda task: evaluate(task, interrupt.check))
-    gpus = gpu_share(setup.num_gpus, setup.num_workers) if setup.device == "cuda" else 0.0
-    places: Places[EvaluationTask] | None = None
-    if setup.is_staged and setup.reference is not None:
-        needed = profiled_on(setup.reference, gpu_uuid(setup.device))
-        places = Places(_here, lambda task: needed if task.stage == "profile" else None)
-    return RayWorkers(
-        evaluate,
-        setup.num_workers,
-        config.cpus_per_trial,
-        gpus,
-        tasks_per_worker=config.candidates_per_worker,
-        places=places,
-    )
-
-
-def _here() -> str:
-    """Return the identity of the device that this worker runs on."""
-    return gpu_uuid("cuda" if torch.cuda.is_available() else "cpu") or host_identity()
 
 
 def _run_meter(setup: Setup, folder: RunFolder, watcher: Watcher) -> RunMeter | Prices:

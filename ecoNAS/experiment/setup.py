@@ -7,7 +7,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ecoNAS.architecture import Candidate, Problem
 from ecoNAS.config import ExperimentConfig
@@ -22,6 +22,8 @@ from ecoNAS.measurement import MeterInfo
 from ecoNAS.records import Costs, EnergyProfile, Evaluation
 from ecoNAS.search.refine import Wish
 from ecoNAS.space.search_space import SearchSpace
+
+NO_TRIAL: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,11 @@ class Setup:
         is_estimated = self.estimator is not None and objective.known == "measurable" and objective.is_energy
         return "exact" if is_estimated else objective.known
 
+    @property
+    def measurable(self) -> tuple[Objective, ...]:
+        """The objectives that are measured, and need no training."""
+        return tuple(item for item in self.objectives.items if self.how_known(item) == "measurable")
+
     def bound_on(self, objective: Objective) -> float | None:
         """Return the tightest of the user's bounds on an objective, on its bad side; None where there is none."""
         sense = "<=" if objective.direction == "minimize" else ">="
@@ -115,6 +122,11 @@ class Setup:
             stage="profile" if self.is_staged else "whole",
             weights=f"weights/{candidate.digest}.safetensors" if folder is not None else None,
         )
+
+    def profiling_task(self, candidate: Candidate, folder: Path) -> EvaluationTask:
+        """Return what a worker is told about a candidate that is only to be measured, before it has a trial."""
+        task = self.task(NO_TRIAL, candidate, self.space.costs(candidate), folder)
+        return task.model_copy(update={"stage": "profile"})
 
     def refining_task(self, wish: Wish, folder: Path) -> EvaluationTask:
         """Return what a worker is told about a candidate that is only to be measured again."""

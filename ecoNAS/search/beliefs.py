@@ -23,6 +23,8 @@ from ecoNAS.search.surrogate import Inputs
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
+NUM_MEASURED: Final = 8  # candidates measured for one that is trained, where measuring is cheap
+SHARE_WORTH: Final = 0.1  # of a training, that measuring before it may cost
 ALIKE: Final = 0.9999  # numbers that correlate more say the same
 CERTAIN: Final = 1e-9  # standard deviation of what is known, as a share of the values
 
@@ -52,11 +54,21 @@ class Measuring:
 
     Attributes:
         names: Of measurable objectives, or of proxies: numbers that only help to predict.
-        run: Returns them by name, for each of some candidates.
+        run: Returns them by name, for each of some candidates; without those that could not be had.
+        cost: Tells what measuring one candidate costs, in full trainings; infinite where nobody knows yet.
+        most: How many candidates may be measured for one that is trained.
     """
 
     names: tuple[str, ...]
     run: Callable[[Sequence[Any]], Sequence[Mapping[str, float]]]  # Any: whatever the space holds
+    cost: Callable[[], float] = lambda: 0.0
+    most: int = NUM_MEASURED
+
+    @property
+    def num_worth(self) -> int:
+        """How many candidates are worth measuring for one that is trained: as many as cost little beside it."""
+        cost = self.cost()
+        return min(self.most, int(SHARE_WORTH / cost)) if cost > 0 else self.most
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +179,12 @@ class Beliefs:
         for name in self._measurable:
             if name in found:
                 kept.setdefault(name, found[name])
+
+    def measure(self, candidates: Sequence[Known], measuring: Measuring) -> None:
+        """Measure candidates and take in what was found."""
+        found = measuring.run([known.candidate for known in candidates]) if candidates else ()
+        for known, values in zip(candidates, found, strict=True):
+            self.note(known, values)
 
     def lacks(self, known: Known, names: Sequence[str]) -> bool:
         """Return whether something of a candidate was not measured yet."""

@@ -2,16 +2,16 @@
 
 What is exact before training is computed for every candidate of a pool, what is measurable is predicted from it and
 from past measurements, and only what needs a training is modelled from trainings. The candidate with the greatest
-expected hypervolume improvement is proposed. Where measuring is allowed before training, the few most promising ones,
-judged by the optimistic end of their predictions, are measured first and then judged again: a measurement is cheap, and
-a prediction that is too high would hide a cheap network for good.
+expected hypervolume improvement is proposed. Where measuring costs little beside a training, the few most promising
+ones, judged by the optimistic end of their predictions, are measured first and then judged again: a prediction that is
+too high would hide a cheap network for good.
 
 Models are fitted and the pool is judged once for all that ask before the next result comes. Candidates under way are
 taken to come out as predicted, so that many workers do not train twins. Proposals depend on the seed and on what was
 told and asked, in the order of the trials' numbers and never in that of arrival.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -34,7 +34,6 @@ from ecoNAS.space.protocol import Parameters
 Floats = NDArray[np.float64]
 
 NUM_START: Final = 8  # spread over the costs, before a surrogate is asked
-NUM_MEASURED: Final = 8  # candidates measured for one that is trained, where that is allowed
 OPTIMISM: Final = 1.5  # standard deviations below the prediction by which candidates are picked for measuring
 MARGIN: Final = 0.1  # of the front's span, beyond its worst value, where no reference is given
 SHORTLIST: Final = 500  # candidates that are judged again for each worker that asks
@@ -52,6 +51,7 @@ class CostAwareProposer:
         is_seen: Callable[[str], bool],
         *,
         measuring: Measuring | None = None,
+        proxies: Measuring | None = None,
         reference: Sequence[float] | None = None,
     ) -> None:
         """Prepare.
@@ -60,14 +60,12 @@ class CostAwareProposer:
             pool: Where candidates come from.
             targets: The objectives, in the study's order.
             is_seen: Whether a digest was proposed before.
-            measuring: Measures candidates before one of them is proposed; None where nothing can be had before.
+            measuring: Measures objectives of candidates before one of them is proposed; None where that cannot be had.
+            proxies: Measures what only helps to predict; None for nothing.
             reference: The worst values worth having, one a target; None to read them from the front so far.
         """
-        self._pool, self._targets, self._is_seen, self._measuring = pool, tuple(targets), is_seen, measuring
-        names = {target.name for target in self._targets}
-        measured = measuring.names if measuring is not None else ()
-        self._proxies = tuple(name for name in measured if name not in names)
-        self._optimism = OPTIMISM if names.intersection(measured) else 0.0
+        self._pool, self._targets, self._is_seen = pool, tuple(targets), is_seen
+        self._measuring, self._proxies = measuring, proxies
         self._signs = np.array([target.sign for target in self._targets])
         self._reference: Floats | None = None if reference is None else np.array(reference) * self._signs
         self._start: list[Known] = []
@@ -103,15 +101,11 @@ class CostAwareProposer:
             self._start = [reference[place] for place in np.argsort(sizes, kind="stable")]
         place = round(spread(number) * (len(self._start) - 1))
         near = [self._start[(place + attempt + step) % len(self._start)] for step in range(NUM_NEAR)]
-        if not self._proxies or attempt:
+        if self._proxies is None or attempt:
             return near[0]
-        found = self._measured(near)
-        rows = np.array([[row[name] for name in self._proxies] for row in found])
+        found = self._proxies.run([one.candidate for one in near])
+        rows = np.array([[row[name] for name in self._proxies.names] for row in found])
         return near[int(np.argmax(rankdata(rows, axis=0).sum(axis=1)))]
-
-    def _measured(self, known: Sequence[Known]) -> Sequence[Mapping[str, float]]:
-        assert self._measuring is not None
-        return self._measuring.run([one.candidate for one in known])
 
     def _best(
         self, told: Sequence[FrozenTrial], failed: Sequence[FrozenTrial], under_way: Sequence[FrozenTrial]
@@ -127,15 +121,21 @@ class CostAwareProposer:
         chosen, outlook = view.chosen.take(fresh), view.outlook.take(fresh)
         pending = self._pending(view, under_way)
         promise = self._promise(view, outlook, pending)
-        if self._measuring is not None and self._measure_best(view.beliefs, chosen, promise):
-            chosen = chosen.take(np.flatnonzero(self._is_measured(view.beliefs, chosen)))
-            promise = self._promise(view, view.beliefs.look(chosen, 0.0), pending)
+        if view.plan.asked:
+            view.plan.carry_out(view.beliefs, [chosen.known[place] for place in np.argsort(-promise, kind="stable")])
+            measured = np.flatnonzero(view.plan.is_measured(view.beliefs, chosen))
+            if len(measured):  # else nothing could be measured
+                chosen = chosen.take(measured)
+                promise = self._promise(view, view.beliefs.look(chosen, 0.0), pending)
         return chosen.known[int(np.argmax(promise))]
 
     def _look(self, told: Sequence[FrozenTrial], failed: Sequence[FrozenTrial]) -> "_View | None":
         """Learn from what was told, and judge the whole pool once."""
         beliefs = self._beliefs = self._beliefs or Beliefs(
-            self._targets, self._pool.space.feature_decisions, Numbers.of(self._pool.reference()), self._proxies
+            self._targets,
+            self._pool.space.feature_decisions,
+            Numbers.of(self._pool.reference()),
+            self._proxies.names if self._proxies is not None else (),
         )
         ended = sorted([*told, *failed], key=lambda trial: trial.number)
         empty = np.full(len(self._targets), np.nan)
@@ -148,10 +148,9 @@ class CostAwareProposer:
         for one, trial in zip(known, ended, strict=True):
             if trial.values:
                 beliefs.note(one, dict(zip((target.name for target in self._targets), trial.values, strict=True)))
-        if self._proxies:
+        if self._proxies is not None:
             beliefs.forget_proxies({one.digest for one in known})
-            for one, found in zip(known, self._measured(known), strict=True):
-                beliefs.note(one, found)
+            beliefs.measure(known, self._proxies)
         observed = Observed(Candidates.of(known), values, _errors(ended, len(self._targets)), members)
         settled = beliefs.learn(observed, self._violations(ended))
         has_values = [trial.values is not None for trial in ended]
@@ -161,13 +160,14 @@ class CostAwareProposer:
         pool = self._pool.candidates(len(ended), [known[place].candidate for place in members], self._is_seen)
         if pool is None:
             return None
-        outlook = beliefs.look(pool, self._optimism)
+        plan = _Plan.of(self._measuring, self._proxies)
+        outlook = beliefs.look(pool, plan.optimism)
         corner = self._corner(values[members])
         corner[beliefs.uncertain] = beliefs.warp(corner[[beliefs.uncertain]])[0]
-        view = _View((len(told), len(failed)), beliefs, settled[members], corner, pool, outlook)
+        view = _View((len(told), len(failed)), beliefs, settled[members], corner, pool, outlook, plan)
         order = np.argsort(-self._promise(view, outlook, None), kind="stable")
         # What was measured already promises less than what is looked at with optimism, and is still chosen from.
-        measured = order[self._is_measured(beliefs, pool)[order]] if self._measuring is not None else order[:0]
+        measured = order[plan.is_measured(beliefs, pool)[order]] if plan.asked else order[:0]
         best = np.union1d(order[:SHORTLIST], measured[:SHORTLIST])
         return replace(view, chosen=pool.take(best), outlook=outlook.take(best))
 
@@ -193,19 +193,6 @@ class CostAwareProposer:
         known = [self._known_of(trial) for trial in under_way]
         known = [one for one in known if one.passes]
         return view.beliefs.look(Candidates.of(known), 0.0) if known else None
-
-    def _is_measured(self, beliefs: Beliefs, candidates: Candidates) -> NDArray[np.bool_]:
-        assert self._measuring is not None
-        return np.array([not beliefs.lacks(known, self._measuring.names) for known in candidates.known])
-
-    def _measure_best(self, beliefs: Beliefs, chosen: Candidates, promise: Floats) -> bool:
-        """Measure the few that promise most; return whether any candidate to choose from is measured now."""
-        assert self._measuring is not None
-        best = [chosen.known[place] for place in np.argsort(-promise, kind="stable")[:NUM_MEASURED]]
-        fresh = [known for known in best if beliefs.lacks(known, self._measuring.names)]
-        for known, found in zip(fresh, self._measured(fresh), strict=True):
-            beliefs.note(known, found)
-        return bool(best)
 
     def _promise(self, view: "_View", outlook: Outlook, pending: Outlook | None) -> Floats:
         """Return the expected hypervolume improvement of each candidate, times the chance that it is allowed."""
@@ -235,6 +222,39 @@ class CostAwareProposer:
 
 
 @dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is measured of the most promising candidates before one of them is proposed.
+
+    Attributes:
+        num: Of how many.
+        asked: What.
+        optimism: Standard deviations below the prediction by which they are picked.
+    """
+
+    num: int
+    asked: tuple[Measuring, ...]
+    optimism: float
+
+    @classmethod
+    def of(cls, measuring: Measuring | None, proxies: Measuring | None) -> "_Plan":
+        """Return what is worth measuring now."""
+        num = measuring.num_worth if measuring is not None else 0
+        asked = (proxies, measuring if num else None)
+        most = num or (proxies.num_worth if proxies is not None else 0)
+        return cls(most, tuple(one for one in asked if one is not None), OPTIMISM if num else 0.0)
+
+    def carry_out(self, beliefs: Beliefs, best: Sequence[Known]) -> None:
+        """Measure the first of the best candidates."""
+        for measuring in self.asked:
+            beliefs.measure([one for one in best[: self.num] if beliefs.lacks(one, measuring.names)], measuring)
+
+    def is_measured(self, beliefs: Beliefs, candidates: Candidates) -> NDArray[np.bool_]:
+        """Return which candidates nothing is left to measure of."""
+        names = [name for measuring in self.asked for name in measuring.names]
+        return np.array([not beliefs.lacks(known, names) for known in candidates.known])
+
+
+@dataclass(frozen=True, slots=True)
 class _View:
     """The pool as it looks from what was told.
 
@@ -244,6 +264,7 @@ class _View:
         corner: (objectives,), the reference point, likewise.
         chosen: What promises most while nothing is under way.
         outlook: What is believed of those.
+        plan: What is measured of them.
     """
 
     told: tuple[int, int]
@@ -252,6 +273,7 @@ class _View:
     corner: Floats
     chosen: Candidates
     outlook: Outlook
+    plan: _Plan
 
 
 def _errors(trials: Sequence[FrozenTrial], num_targets: int) -> Floats:

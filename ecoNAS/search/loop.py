@@ -171,7 +171,7 @@ class SearchLoop:
             self._end(trial, _ended(trial, digest, Outcome.REFUSED, screening.reason, screening.violations))
             return
         self._full = self.why_full(screening.costs)
-        if self._full:  # left as it is: a session with a larger budget takes it up
+        if self._full or self.is_stopping:  # left as it is: a later session takes it up
             return
         parts.memory.note(digest, Seen(trial.number))
         parts.budget.promise(trial.number, screening.costs)

@@ -139,7 +139,8 @@ class SamplerContext:
         screen: The gate, which also tells what is exact; costs nothing but a count.
         targets: The objectives, in the study's order.
         is_seen: Whether a digest was proposed before.
-        measuring: Measures candidates before one of them is trained; None where that cannot be had.
+        measuring: Measures objectives of candidates before one of them is trained; None where that cannot be had.
+        proxies: Measures what helps to predict objectives; None for nothing.
         reference: The worst values worth having, one a target; None where nobody says.
     """
 
@@ -151,6 +152,7 @@ class SamplerContext:
     targets: tuple[Target, ...]
     is_seen: Callable[[str], bool]
     measuring: Measuring | None = None
+    proxies: Measuring | None = None
     reference: tuple[float, ...] | None = None
 
 
@@ -176,7 +178,12 @@ def cost_aware(context: SamplerContext, pool: Pool | None = None) -> Proposer:
     """Return the cost-aware sampler; `pool` None for the one that suits the space."""
     pool = pool or Pool(context.space, context.screen, context.seed)
     return CostAwareProposer(
-        pool, context.targets, context.is_seen, measuring=context.measuring, reference=context.reference
+        pool,
+        context.targets,
+        context.is_seen,
+        measuring=context.measuring,
+        proxies=context.proxies,
+        reference=context.reference,
     )
 
 

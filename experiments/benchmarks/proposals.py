@@ -58,7 +58,7 @@ def times(table: Table, count: int) -> tuple[float, float, float]:
         targets,
         seen.__contains__,
         Measuring(("energy",), charge.measure),
-        reference_of(table),
+        reference=reference_of(table),
     )
     sampler = CandidateSampler(space, cost_aware(context), seen.__contains__)
     study = optuna.create_study(directions=list(table.directions), sampler=sampler)

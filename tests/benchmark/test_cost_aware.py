@@ -1,5 +1,7 @@
 """The cost-aware sampler on tables: what it measures, whom it avoids, and that it goes on as it would have."""
 
+from dataclasses import replace
+
 import numpy as np
 import optuna
 import pytest
@@ -28,7 +30,7 @@ class Asker:
     ) -> None:
         self.table, self.space, self.seen = found, TableSpace(found), set[str]()
         self.charge = Charge(found, 1e9)
-        context = SamplerContext(
+        self.context = SamplerContext(
             self.space,
             0,
             100,
@@ -40,13 +42,17 @@ class Asker:
             ),
             self.seen.__contains__,
             Measuring(("energy",), self.charge.measure) if measures else None,
-            reference_of(found),
+            reference=reference_of(found),
         )
-        sampler = CandidateSampler(self.space, SAMPLERS["auto"](context), self.seen.__contains__)
         self.study = study or optuna.create_study(directions=list(found.directions))
-        self.study.sampler = sampler
+        self.limit(self.context.measuring)
         for trial in self.study.get_trials():
             self.seen.add(self.space.from_parameters(trial.params).digest)
+
+    def limit(self, measuring: Measuring | None) -> None:
+        """Go on with a sampler that measures in this way."""
+        proposer = SAMPLERS["auto"](replace(self.context, measuring=measuring))
+        self.study.sampler = CandidateSampler(self.space, proposer, self.seen.__contains__)
 
     def ask(self) -> tuple[optuna.Trial, Row]:
         trial = self.study.ask()
@@ -90,6 +96,24 @@ def test_a_few_are_measured_for_one_that_is_trained() -> None:
         row = asker.step()
         assert row.index in asker.charge.measured
         assert len(asker.charge.measured) - before <= 8
+
+
+@pytest.mark.parametrize(
+    ("cost", "most", "num"), [(0.0, 8, 8), (0.005, 8, 8), (0.03, 8, 3), (0.2, 8, 0), (float("inf"), 8, 0), (0.0, 2, 2)]
+)
+def test_as_many_are_measured_as_cost_little_beside_a_training(cost: float, most: int, num: int) -> None:
+    found = table()
+    asker = Asker(found, measures=True)
+    measuring = Measuring(("energy",), asker.charge.measure, lambda: cost, most)
+    assert measuring.num_worth == num
+    asker.limit(measuring)
+    for _ in range(8):
+        asker.step()
+    for _ in range(3):
+        before = len(asker.charge.measured)
+        asker.step()
+        assert (len(asker.charge.measured) > before) == (num > 0)
+        assert len(asker.charge.measured) - before <= num
 
 
 @pytest.mark.parametrize("objectives", [["macs", "depth_cost"], ["macs"]])

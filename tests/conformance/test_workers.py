@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ecoNAS.evaluation.ray_workers import RayWorkers
-from ecoNAS.evaluation.workers import Finished, InProcessWorkers, Workers
+from ecoNAS.evaluation.workers import Desk, Finished, InProcessWorkers, Workers
 
 TIMEOUT_S = 60.0
 
@@ -77,6 +77,17 @@ def test_every_task_comes_back_once_with_its_result(workers: AnyWorkers) -> None
     found = {finished.task.trial: finished.result for finished in take(workers, 7)}
     assert found == {number: number**2 for number in range(7)}
     assert workers.next_finished(0.0) is None
+
+
+def test_a_task_can_be_done_out_of_turn_and_what_ends_meanwhile_is_kept(workers: AnyWorkers) -> None:
+    desk, waits = Desk(workers), list[int]()
+    desk.submit(Task(2))
+    urgent = Task(5, "sleep")
+    assert desk.finish(urgent, lambda: waits.append(1), 0.2).result == 25
+    assert waits
+    desk.submit(Task(3))
+    assert [finished.result for finished in take(desk, 2)] == [4, 9]
+    assert desk.next_finished(0.0) is None
 
 
 def test_nothing_submitted_means_nothing_finished(workers: AnyWorkers) -> None:

@@ -1,0 +1,51 @@
+"""Who evaluates the candidates of a run: Ray actors in the right places, or this process itself."""
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from ecoNAS.energy.meters.rapl import host_identity
+from ecoNAS.evaluation.devices import gpu_uuid
+from ecoNAS.evaluation.evaluate import evaluate
+from ecoNAS.evaluation.ray_workers import Places, RayWorkers
+from ecoNAS.evaluation.task import EvaluationTask
+from ecoNAS.evaluation.workers import InProcessWorkers
+from ecoNAS.experiment.interrupt import Interrupt
+from ecoNAS.experiment.setup import Setup, gpu_share, profiled_on
+from ecoNAS.records import Evaluation, Outcome
+
+AnyWorkers = InProcessWorkers[EvaluationTask, Evaluation] | RayWorkers[EvaluationTask, Evaluation]
+
+
+def next_stage(task: EvaluationTask, evaluation: Evaluation) -> EvaluationTask | None:
+    """Return the training that follows a profile which was a task of its own; None where nothing follows."""
+    if task.stage != "profile" or evaluation.outcome is not Outcome.EVALUATED:
+        return None
+    return task.model_copy(
+        update={"stage": "train", "profile": evaluation.profile, "profile_b1": evaluation.profile_b1}
+    )
+
+
+def open_workers(setup: Setup, interrupt: Interrupt) -> AbstractContextManager[AnyWorkers]:
+    """Return who evaluates the candidates of an experiment."""
+    config = setup.config.workers
+    if config.kind == "in_process":
+        return InProcessWorkers(lambda task: evaluate(task, interrupt.check))
+    gpus = gpu_share(setup.num_gpus, setup.num_workers) if setup.device == "cuda" else 0.0
+    places: Places[EvaluationTask] | None = None
+    if setup.is_staged and setup.reference is not None:
+        needed = profiled_on(setup.reference, gpu_uuid(setup.device))
+        places = Places(_here, lambda task: needed if task.stage == "profile" else None)
+    return RayWorkers(
+        evaluate,
+        setup.num_workers,
+        config.cpus_per_trial,
+        gpus,
+        tasks_per_worker=config.candidates_per_worker,
+        places=places,
+    )
+
+
+def _here() -> str:
+    """Return the identity of the device that this worker runs on."""
+    return gpu_uuid("cuda" if torch.cuda.is_available() else "cpu") or host_identity()
