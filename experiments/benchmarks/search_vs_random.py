@@ -27,7 +27,7 @@ from ecoNAS.pareto import hypervolume_growth
 from ecoNAS.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLERS = ("random", "nsga2", "tpe", "auto")
+SAMPLERS = ("random", "nsga2", "tpe", "auto", "auto+proxies")
 # Accuracy is scored from the first figure up, MACs between the others on a logarithmic scale: a network of half the
 # MACs is worth the same everywhere on the front. The last figure is the bound of the experiment.
 SCALES = {"digits": (0.5, 2.5e3, 1.5e6), "flowers17": (0.15, 1e4, 8e6)}
@@ -37,6 +37,7 @@ QUANTITIES = {"images": "images trained", "energy_j": "training energy (estimate
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", choices=tuple(SCALES), default="digits")
+    parser.add_argument("--samplers", nargs="+", choices=SAMPLERS, default=SAMPLERS[:4])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=3)
@@ -46,7 +47,7 @@ def main() -> None:
     jobs = [
         (arguments.data, name, seed, arguments.trials, arguments.epochs)
         for seed in range(arguments.seeds)
-        for name in SAMPLERS
+        for name in arguments.samplers
     ]
     results: list[dict[str, Any]] = []
     with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
@@ -70,7 +71,8 @@ def search(job: tuple[str, str, int, int, int]) -> dict[str, Any]:
     values = {
         "objectives": ["accuracy", "macs"],
         "search.trials": trials,
-        "search.sampler": sampler,
+        "search.sampler": sampler.partition("+")[0],
+        "search.proxies": ["naswot", "snip"] if sampler.endswith("+proxies") else [],
         "search.seed": seed,
         "training.epochs": epochs,
         "workers": {"kind": "in_process", "device": "cpu"},
@@ -115,17 +117,18 @@ def show(results: list[dict[str, Any]], title: str) -> None:
     """Print the mean over seeds, the paired difference to random, and what NSGA-II's final hypervolume takes."""
     by_run = {(item["sampler"], item["seed"]): item for item in results}
     seeds = sorted({item["seed"] for item in results})
+    samplers = [name for name in SAMPLERS if any(item["sampler"] == name for item in results)]
     print(f"hypervolume, {title}, {len(seeds)} paired seeds (larger is better, at most 1)")
     quarters = (0.25, 0.5, 0.75, 1.0)
     heads = "".join(f"{f'after {share:.0%}':>12}" for share in quarters)
-    print(f"{'sampler':10}{heads} {'sd':>7} {'minus random, 95 % interval':>32} {'better in':>10}")
-    for sampler in SAMPLERS:
+    print(f"{'sampler':12}{heads} {'sd':>7} {'minus random, 95 % interval':>32} {'better in':>10}")
+    for sampler in samplers:
         curves = [by_run[sampler, seed]["hypervolume"] for seed in seeds]
         means = [fmean(curve[math.ceil(share * len(curve)) - 1] for curve in curves) for share in quarters]
         finals = [curve[-1] for curve in curves]
         spread = stdev(finals) if len(seeds) > 1 else math.nan
-        row = f"{sampler:10}" + "".join(f"{value:12.4f}" for value in means) + f" {spread:7.4f}"
-        if sampler != "random" and len(seeds) > 1:
+        row = f"{sampler:12}" + "".join(f"{value:12.4f}" for value in means) + f" {spread:7.4f}"
+        if sampler != "random" and "random" in samplers and len(seeds) > 1:
             differences = [
                 final - by_run["random", seed]["hypervolume"][-1] for final, seed in zip(finals, seeds, strict=True)
             ]
@@ -133,9 +136,9 @@ def show(results: list[dict[str, Any]], title: str) -> None:
             wins = sum(difference > 0 for difference in differences)
             row += f" {middle:+12.4f} [{middle - half:+.4f}, {middle + half:+.4f}] {wins:>6}/{len(seeds)}"
         print(row)
-    for key, what in QUANTITIES.items():
+    for key, what in QUANTITIES.items() if "nsga2" in samplers else ():
         print(f"\n{what} to reach NSGA-II's final hypervolume, as a share of what NSGA-II took in all (geometric mean)")
-        for sampler in SAMPLERS:
+        for sampler in samplers:
             print(share_row(sampler, key, by_run, seeds))
 
 
@@ -149,7 +152,7 @@ def share_row(sampler: str, key: str, by_run: dict[tuple[str, int], dict[str, An
         num_missed += first is None
         logs.append(math.log(mine[key][-1 if first is None else first] / theirs[key][-1]))
     middle, half = interval(logs) if len(logs) > 1 else (logs[0], math.inf)
-    row = f"{sampler:10} {math.exp(middle):8.2f} [{math.exp(middle - half):.2f}, {math.exp(middle + half):.2f}]"
+    row = f"{sampler:12} {math.exp(middle):8.2f} [{math.exp(middle - half):.2f}, {math.exp(middle + half):.2f}]"
     return row + (f"  at least: {num_missed} of {len(seeds)} never got there" if num_missed else "")
 
 
