@@ -124,6 +124,31 @@ class WorkerLost(_Event):
     reason: str
 
 
+class RungReached(_Event):
+    """A candidate was trained up to a rung and is paused there; joules and seconds are of this stretch alone.
+
+    Attributes:
+        values: What it shows there, one an objective.
+    """
+
+    type: Literal["rung_reached"] = "rung_reached"
+    trial: int
+    digest: str
+    rung: int
+    values: tuple[float, ...]
+    duration_s: float = 0.0
+    phases: tuple[Phase, ...] = ()
+
+
+class TrialPromoted(_Event):
+    """A paused candidate goes on from a rung."""
+
+    type: Literal["trial_promoted"] = "trial_promoted"
+    trial: int
+    digest: str
+    rung: int
+
+
 class TrialEnded(_Event):
     """A candidate's way ended; `violations`, joules and seconds are those of this trial alone."""
 
@@ -224,6 +249,8 @@ Event = Annotated[
     | TrialProposed
     | TrialStarted
     | WorkerLost
+    | RungReached
+    | TrialPromoted
     | TrialEnded
     | RefinementStarted
     | ProfileRefined

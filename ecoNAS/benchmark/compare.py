@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from ecoNAS.benchmark.lookup import Trace, run_once
+from ecoNAS.benchmark.lookup import Trace, Way, run_once
 from ecoNAS.benchmark.rivals import rival
 from ecoNAS.evaluation.tabular import Table
 from ecoNAS.pareto import front, hypervolume, scale
@@ -113,9 +113,8 @@ def compare(
     table: Table,
     samplers: Sequence[str],
     seeds: int,
-    budget: float,
+    way: Way,
     *,
-    workers: int = 1,
     processes: int = 1,
     on_search: Callable[[Search], None] = lambda search: None,
 ) -> Comparison:
@@ -125,8 +124,7 @@ def compare(
         table: The benchmark.
         samplers: Names of `rivals.RIVALS`.
         seeds: How many, from 0.
-        budget: In full trainings.
-        workers: How many trainings of a search are under way at once, on a virtual clock.
+        way: How it is searched.
         processes: How many searches run at a time, each with one thread.
         on_search: Called after each search, in their order.
 
@@ -137,13 +135,13 @@ def compare(
     tasks = [(name, seed) for seed in range(seeds) for name in samplers]
     makes = {name: rival(name) for name in samplers}
     if processes == 1:
-        traces: Iterable[Trace] = (run_once(table, makes[name], seed, budget, workers) for name, seed in tasks)
-        found += _read(judge, tasks, traces, budget, on_search)
+        traces: Iterable[Trace] = (run_once(table, makes[name], seed, way) for name, seed in tasks)
+        found += _read(judge, tasks, traces, way.budget, on_search)
     else:
         context = multiprocessing.get_context("spawn")  # a forked child of a process with threads may hang
-        with ProcessPoolExecutor(processes, context, _begin, (table, budget, workers)) as executor:
+        with ProcessPoolExecutor(processes, context, _begin, (table, way)) as executor:
             try:
-                found += _read(judge, tasks, executor.map(_run, tasks), budget, on_search)
+                found += _read(judge, tasks, executor.map(_run, tasks), way.budget, on_search)
             except BaseException:  # Ctrl-C, too: what still waits must not be begun
                 executor.shutdown(cancel_futures=True)
                 raise
@@ -166,15 +164,15 @@ def _read(
 _here: dict[str, Any] = {}  # of a process that searches: what all its searches have in common, sent once
 
 
-def _begin(table: Table, budget: float, workers: int) -> None:
+def _begin(table: Table, way: Way) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends them
     torch.set_num_threads(1)
-    _here.update(table=table, budget=budget, workers=workers)
+    _here.update(table=table, way=way)
 
 
 def _run(task: tuple[str, int]) -> Trace:
     name, seed = task
-    return run_once(_here["table"], rival(name), seed, _here["budget"], _here["workers"])
+    return run_once(_here["table"], rival(name), seed, _here["way"])
 
 
 @dataclass(frozen=True, slots=True)

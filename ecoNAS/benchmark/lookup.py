@@ -7,8 +7,9 @@ candidate. How samplers compare is decided by `compare`.
 import heapq
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +25,31 @@ from ecoNAS.evaluation.tabular import Row, Table, TableSpace
 from ecoNAS.evaluation.workers import Finished
 from ecoNAS.events import Event
 from ecoNAS.records import Costs, Outcome, now
-from ecoNAS.search.beliefs import Measuring, Target
+from ecoNAS.search.beliefs import Target
+from ecoNAS.search.gauges import Measuring
 from ecoNAS.search.growth import Growth
+from ecoNAS.search.halving import SPREADS, Rungs
 from ecoNAS.search.loop import SearchLoop
 from ecoNAS.search.memory import Memory
 from ecoNAS.search.parts import Parts
 from ecoNAS.search.samplers import CandidateSampler, Proposer, SamplerContext
 
 ROUNDING = 1e-9
+FACTOR = 4.0  # one in so many goes on from a fidelity
 SPREAD = 0.4  # standard deviation of the logarithm of a training's time
 
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """A task and, since nothing is to be computed, its result."""
+    """A task and, since nothing is to be computed, its result.
+
+    Attributes:
+        level: How many rungs lie below what it shows.
+    """
 
     trial: int
     row: Row
+    level: int = 0
     outcome: Outcome = Outcome.EVALUATED
     reason: str = ""
     violations: dict[str, float] = field(default_factory=dict)
@@ -71,10 +80,10 @@ class Charge:
                 self.spent += self.table.measuring_cost
         return [self.table.measurable(row.index) for row in rows]
 
-    def train(self, row: Row) -> None:
-        """Pay for a training, and for the measurement that belongs to it."""
+    def train(self, row: Row, cost: float) -> None:
+        """Pay for a training, or a part of one, and for the measurement that belongs to it."""
         self.measure([row])
-        self.spent += 1.0
+        self.spent += cost
         self.under_way -= 1
 
     def note(self, event: Event) -> None:
@@ -98,23 +107,30 @@ class SimulatedWorkers:
     A training takes 1 on average and differs by about `SPREAD`; how long one takes depends on its candidate alone.
     """
 
-    def __init__(self, run: Callable[[LookUp], LookUp], capacity: int, seed: int) -> None:
+    def __init__(
+        self,
+        run: Callable[[LookUp], LookUp],
+        capacity: int,
+        seed: int,
+        cost: Callable[[LookUp], float] = lambda task: 1.0,
+    ) -> None:
         """Prepare.
 
         Args:
             run: Looks a candidate up.
             capacity: How many train at once.
             seed: Of the times.
+            cost: Tells what a task costs, in full trainings.
         """
         self.capacity = capacity
         self.now = 0.0
-        self._run, self._seed = run, seed
+        self._run, self._seed, self._cost = run, seed, cost
         self._ends: list[tuple[float, int, LookUp]] = []
 
     def submit(self, task: LookUp) -> None:
         """Begin a training."""
         rng = np.random.default_rng(derive_seed(self._seed, "duration", task.digest))
-        duration = float(np.exp(SPREAD * rng.standard_normal() - SPREAD**2 / 2))
+        duration = self._cost(task) * float(np.exp(SPREAD * rng.standard_normal() - SPREAD**2 / 2))
         heapq.heappush(self._ends, (self.now + duration, task.trial, task))
 
     def next_finished(self, timeout_s: float) -> Finished[LookUp, LookUp] | None:
@@ -184,20 +200,42 @@ class Trace:
 Make = Callable[[SamplerContext], Proposer]
 
 
-def run_once(table: Table, make: Make, seed: int, budget: float, workers: int = 1) -> Trace:
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How tables are searched.
+
+    Attributes:
+        budget: In full trainings.
+        workers: How many train at once.
+        halving: Whether trainings are paused at the table's fidelities.
+        factor: One in so many goes on from a rung.
+        spread: A name of `halving.SPREADS`.
+    """
+
+    budget: float
+    workers: int = 1
+    halving: bool = False
+    factor: float = FACTOR
+    spread: str = "crowding"
+
+
+def run_once(table: Table, make: Make, seed: int, way: Way) -> Trace:
     """Search a table once.
 
     Args:
         table: The benchmark.
         make: Of the sampler.
         seed: Of everything random.
-        budget: In full trainings.
-        workers: How many train at once.
+        way: How it is searched.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    space, charge, memory, archive = TableSpace(table), Charge(table, budget), Memory(), InMemory()
+    space, charge, memory, archive = TableSpace(table), Charge(table, way.budget), Memory(), InMemory()
     targets = tuple(Target(item.name, item.direction, item.known) for item in table.spec.objectives)
     measurable = tuple(target.name for target in targets if target.known == "measurable")
+    levels = table.rungs if way.halving else ()
+    rungs = None
+    if levels:
+        rungs = Rungs(tuple(rung.name for rung in levels), way.factor, table.directions, SPREADS[way.spread])
 
     def screen(row: Row) -> Screening:
         return Screening(None, {}, table.exact(row.index))
@@ -205,26 +243,40 @@ def run_once(table: Table, make: Make, seed: int, budget: float, workers: int = 
     context = SamplerContext(
         space,
         seed,
-        int(budget),
+        int(way.budget),
         0,
         screen,
         targets,
         memory.__contains__,
         Measuring(measurable, charge.measure, lambda: table.measuring_cost) if measurable else None,
+        rungs=rungs,
         reference=reference_of(table),
     )
-    sampler = _Timed(CandidateSampler(space, make(context), memory.__contains__, seed))
+    inner = CandidateSampler(space, make(context), memory.__contains__, seed)
+    sampler = _Timed(inner)
     study = optuna.create_study(directions=list(table.directions), sampler=sampler)
+    if rungs is not None:
+        rungs.choose = partial(inner.choose, study)
     rows: list[int] = []
     costs: list[float] = []
 
+    def cost(task: LookUp) -> float:
+        return table.training_cost(task.level) if levels else 1.0
+
     def train(task: LookUp) -> LookUp:
-        charge.train(task.row)
+        charge.train(task.row, cost(task))
+        if task.level < len(levels):
+            return replace(task, outcome=Outcome.STOPPED)
         rows.append(task.row.index)
         costs.append(charge.spent)
         return task
 
-    simulated = SimulatedWorkers(train, workers, seed)
+    def values(result: LookUp) -> tuple[float, ...]:
+        if result.level < len(levels):
+            return table.shown_at(result.row.index, result.level)
+        return tuple(table.objectives[result.row.index].tolist())
+
+    simulated = SimulatedWorkers(train, way.workers, seed, cost)
     loop = SearchLoop(
         Parts(
             space=space,
@@ -235,10 +287,13 @@ def run_once(table: Table, make: Make, seed: int, budget: float, workers: int = 
             tally=GateTally(()),
             screen=screen,
             make_task=lambda number, row, found: LookUp(number, row),
-            values=lambda result: tuple(table.objectives[result.row.index].tolist()),
+            values=values,
             growth=Growth(table.names, table.directions, {}),
             trials=len(table),
             budget=charge,
+            rungs=rungs,
+            rung_of=lambda result: result.level,
+            go_on=lambda task, result: replace(task, level=result.level + 1),
             phases=lambda result: (),
         )
     )

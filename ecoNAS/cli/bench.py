@@ -6,7 +6,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ecoNAS.errors import EcoNASError
+from ecoNAS.errors import EcoNASError, unknown_name
 
 if TYPE_CHECKING:
     from ecoNAS.benchmark.compare import Search
@@ -27,6 +27,15 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:  # argparse
         "--workers", type=int, default=1, metavar="W", help="trainings under way at once, on a virtual clock; default 1"
     )
     parser.add_argument(
+        "--fidelities", action="store_true", help="pause trainings at the table's fidelities; the best go on"
+    )
+    parser.add_argument(
+        "--factor", type=float, default=4.0, metavar="F", help="one in so many goes on from a fidelity; default 4"
+    )
+    parser.add_argument(
+        "--spread", default="crowding", metavar="RULE", help="among equals at a fidelity: crowding or epsilon_net"
+    )
+    parser.add_argument(
         "--jobs", type=int, metavar="N", help="searches at a time, one thread each; default: one a core"
     )
     parser.add_argument("--json", action="store_true", help="print every reading as JSON")
@@ -41,18 +50,27 @@ def run(arguments: argparse.Namespace) -> int:
         number = getattr(arguments, name)
         if number is not None and number < 1:
             raise EcoNASError(f"--{name} {number}: must be at least 1")
+    if not arguments.factor > 1:
+        raise EcoNASError(f"--factor {arguments.factor:g}: must be above 1, or nobody is left behind")
     names = list(dict.fromkeys(name.strip() for name in arguments.sampler.split(",")))
 
     from ecoNAS.benchmark.compare import as_json, compare
+    from ecoNAS.benchmark.lookup import Way
     from ecoNAS.benchmark.rivals import rival
     from ecoNAS.benchmark.synthetic import is_synthetic, read_synthetic
     from ecoNAS.config import available_cpus
     from ecoNAS.evaluation.tabular import read_table
+    from ecoNAS.search.halving import SPREADS
 
+    if arguments.spread not in SPREADS:
+        raise EcoNASError(unknown_name("spread rule", arguments.spread, SPREADS))
     for name in names:
         rival(name)
     spec = arguments.spec
     table = read_synthetic(spec) if is_synthetic(spec) else read_table(spec)
+    if arguments.fidelities and not table.rungs:
+        raise EcoNASError(f"{spec} has no fidelities, so there is nothing to pause at; leave --fidelities out")
+    way = Way(arguments.budget, arguments.workers, arguments.fidelities, arguments.factor, arguments.spread)
     total, done = len(names) * arguments.seeds, 0
     jobs = min(arguments.jobs or available_cpus(), total)
 
@@ -71,8 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         table,
         names,
         arguments.seeds,
-        arguments.budget,
-        workers=arguments.workers,
+        way,
         processes=jobs,
         on_search=say,
     )

@@ -5,7 +5,7 @@ a table is only a sample of its space, most tuples are missing; neighbours and c
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -45,6 +45,22 @@ class Row:
     def digest(self) -> str:
         """Equal digests mean the same tuple."""
         return "|".join(map(str, self.values))
+
+
+@dataclass(frozen=True, slots=True)
+class TableRung:
+    """A cheaper training of a table.
+
+    Attributes:
+        cost: In full trainings, from the start.
+        continues: Whether a longer training goes on from it.
+        shown: Columns of `Table.fidelities` by the place of the objective that they show.
+    """
+
+    name: str
+    cost: float
+    continues: bool
+    shown: Mapping[int, int]
 
 
 @dataclass(frozen=True)
@@ -110,6 +126,31 @@ class Table:
             for place, objective in enumerate(self.spec.objectives)
             if objective.known == "measurable"
         }
+
+    @cached_property
+    def rungs(self) -> tuple["TableRung", ...]:
+        """The cheaper trainings, the cheapest first; columns of the same name show several objectives of one."""
+        found: dict[str, TableRung] = {}
+        for place, fidelity in enumerate(self.spec.fidelities):
+            shown = {self.names.index(fidelity.objective): place}
+            known = found.get(fidelity.name, TableRung(fidelity.name, fidelity.cost, fidelity.continues, {}))
+            found[fidelity.name] = replace(known, shown={**known.shown, **shown})
+        return tuple(sorted(found.values(), key=lambda rung: rung.cost))
+
+    def shown_at(self, index: int, rung: int) -> tuple[float, ...]:
+        """Return what a row shows at a rung, one an objective; NaN for what needs the full training."""
+        shown = self.rungs[rung].shown
+        values = self.objectives[index].copy()
+        for place, objective in enumerate(self.spec.objectives):
+            if objective.known == "after_training":
+                values[place] = self.fidelities[index, shown[place]] if place in shown else np.nan
+        return tuple(values.tolist())
+
+    def training_cost(self, level: int) -> float:
+        """Return what it costs to reach a rung, or the full training after the last, from the one before it."""
+        costs = [*(rung.cost for rung in self.rungs), 1.0]
+        before = self.rungs[level - 1].cost if level and self.rungs[level - 1].continues else 0.0
+        return costs[level] - before
 
     @property
     def measuring_cost(self) -> float:

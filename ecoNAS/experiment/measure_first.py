@@ -17,7 +17,7 @@ from ecoNAS.events import CandidateProfiled, Event, Phase, TrialEnded, phases_of
 from ecoNAS.experiment.setup import Setup
 from ecoNAS.records import Evaluation
 from ecoNAS.run_folder import RunFolder
-from ecoNAS.search.beliefs import NUM_MEASURED, Measuring
+from ecoNAS.search.gauges import NUM_MEASURED, Measuring
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from ecoNAS.energy.lane import Lane
 from ecoNAS.evaluation.devices import compute_device
 from ecoNAS.experiment.setup import Setup
 from ecoNAS.models.network import build_network
-from ecoNAS.search.beliefs import Measuring
+from ecoNAS.search.gauges import Measuring
 from ecoNAS.search.surrogate import one_thread
 from ecoNAS.training.proxies import mini_batch, score
 from ecoNAS.training.seeding import seeded

@@ -11,8 +11,9 @@ taken to come out as predicted, so that many workers do not train twins. Proposa
 told and asked, in the order of the trials' numbers and never in that of arrival.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -24,7 +25,9 @@ from scipy.stats import norm, qmc, rankdata
 from ecoNAS.architecture import derive_seed
 from ecoNAS.pareto import front
 from ecoNAS.search.acquisition import Prospects, Reached, expected_hypervolume_improvement
-from ecoNAS.search.beliefs import Beliefs, Measuring, Numbers, Observed, Outlook, Target
+from ecoNAS.search.beliefs import Beliefs, Observed, Outlook, Target
+from ecoNAS.search.gauges import Gauges, Kind, Measuring, Numbers
+from ecoNAS.search.halving import Rungs
 from ecoNAS.search.pool import Candidates, Known, Pool
 from ecoNAS.search.spread import spread
 from ecoNAS.search.storage import STANDARD_ERRORS, TRAINABLE
@@ -37,6 +40,7 @@ NUM_START: Final = 8  # spread over the costs, before a surrogate is asked
 OPTIMISM: Final = 1.5  # standard deviations below the prediction by which candidates are picked for measuring
 MARGIN: Final = 0.1  # of the front's span, beyond its worst value, where no reference is given
 SHORTLIST: Final = 500  # candidates that are judged again for each worker that asks
+NUM_FULL: Final = 4  # full trainings, below which what rungs show stands in for them
 NUM_NEAR: Final = 4  # of about the same size, from which proxies choose one at the start
 NUM_NODES: Final = 4  # values that an uncertain objective beside the first is taken at
 
@@ -52,6 +56,7 @@ class CostAwareProposer:
         *,
         measuring: Measuring | None = None,
         proxies: Measuring | None = None,
+        rungs: Rungs | None = None,
         reference: Sequence[float] | None = None,
     ) -> None:
         """Prepare.
@@ -62,10 +67,11 @@ class CostAwareProposer:
             is_seen: Whether a digest was proposed before.
             measuring: Measures objectives of candidates before one of them is proposed; None where that cannot be had.
             proxies: Measures what only helps to predict; None for nothing.
+            rungs: Where trainings are paused, and what they show there; None where none is.
             reference: The worst values worth having, one a target; None to read them from the front so far.
         """
         self._pool, self._targets, self._is_seen = pool, tuple(targets), is_seen
-        self._measuring, self._proxies = measuring, proxies
+        self._measuring, self._proxies, self._rungs = measuring, proxies, rungs
         self._signs = np.array([target.sign for target in self._targets])
         self._reference: Floats | None = None if reference is None else np.array(reference) * self._signs
         self._start: list[Known] = []
@@ -75,21 +81,51 @@ class CostAwareProposer:
 
     def propose(self, study: Study, trial: FrozenTrial, attempt: int) -> Parameters:
         """Return the parameters of the most promising candidate; one at random where the pool is exhausted."""
-        space = self._pool.space
-        others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
-        told = [other for other in others if other.state is TrialState.COMPLETE]
-        under_way = [other for other in others if other.state is TrialState.RUNNING and other.params]
+        space, history = self._pool.space, self._history(study, trial.number)
         found: Known | None
-        if len(told) + len(under_way) < NUM_START or len(told) < 2:
+        if len(history.told) + len(history.under_way) < NUM_START or len(history.told) < 2:
             found = self._spread(trial.number, attempt)
         else:
-            pruned = [other for other in others if other.state is TrialState.PRUNED]
             with one_thread():
-                found = self._best(told, [other for other in pruned if self._late_breaches(other)], under_way)
+                found = self._best(history)
         if found is None:
             rng = np.random.default_rng(derive_seed(self._pool.seed, "exhausted", trial.number, attempt))
             return space.parameters(space.random(rng))
         return space.parameters(found.candidate)
+
+    def choose(self, study: Study, paused: Sequence[int]) -> int | None:
+        """Return which of the paused trials promises most; None while too few were trained fully to tell."""
+        history = self._history(study)
+        if history.stands_in:
+            return None
+        with one_thread():
+            view = self._view_of(history)
+            if view is None:
+                return None
+            known = [self._known_of(history.trials[number]) for number in paused]
+            outlook = view.beliefs.look(Candidates.of(known), 0.0)
+            promise = self._promise(view, outlook, self._pending(view, history.under_way))
+        return paused[int(np.argmax(promise))]
+
+    def _history(self, study: Study, but: int | None = None) -> "_History":
+        """Return what happened so far, but for one trial."""
+        trials = {trial.number: trial for trial in study.get_trials(deepcopy=False) if trial.number != but}
+        told = [trial for trial in trials.values() if trial.state is TrialState.COMPLETE]
+        pruned = [trial for trial in trials.values() if trial.state is TrialState.PRUNED]
+        failed = [trial for trial in pruned if self._late_breaches(trial)]
+        running = [trial for trial in trials.values() if trial.state is TrialState.RUNNING and trial.params]
+        if self._rungs is None:
+            return _History(trials, told, failed, running)
+        paused, shown = self._rungs.paused, self._rungs.shown()
+        running = [trial for trial in running if trial.number not in paused]
+        if len(told) >= NUM_FULL:
+            return _History(trials, told, failed, running, shown)
+        stand_ins = [
+            _with_values(trials[number], list(found.values())[-1])
+            for number, found in shown.items()
+            if trials[number].state is not TrialState.COMPLETE and not np.isnan(list(found.values())[-1]).any()
+        ]
+        return _History(trials, [*told, *stand_ins], failed, running, shown, stands_in=True)
 
     def _spread(self, number: int, attempt: int) -> Known | None:
         """Return one of the first candidates: the ends of the exact costs, then what halves the rest."""
@@ -107,37 +143,36 @@ class CostAwareProposer:
         rows = np.array([[row[name] for name in self._proxies.names] for row in found])
         return near[int(np.argmax(rankdata(rows, axis=0).sum(axis=1)))]
 
-    def _best(
-        self, told: Sequence[FrozenTrial], failed: Sequence[FrozenTrial], under_way: Sequence[FrozenTrial]
-    ) -> Known | None:
-        view = self._view
-        if view is None or view.told != (len(told), len(failed)):
-            view = self._view = self._look(told, failed)
+    def _view_of(self, history: "_History") -> "_View | None":
+        """Return how the pool looks now; it is judged anew only where something was told since."""
+        if self._view is None or self._view.told != history.extent:
+            self._view = self._look(history)
+        return self._view
+
+    def _best(self, history: "_History") -> Known | None:
+        view = self._view_of(history)
         if view is None:
             return None
         fresh = np.flatnonzero([not self._is_seen(known.digest) for known in view.chosen.known])
         if not len(fresh):
             return None
         chosen, outlook = view.chosen.take(fresh), view.outlook.take(fresh)
-        pending = self._pending(view, under_way)
+        pending = self._pending(view, history.under_way)
         promise = self._promise(view, outlook, pending)
         if view.plan.asked:
-            view.plan.carry_out(view.beliefs, [chosen.known[place] for place in np.argsort(-promise, kind="stable")])
-            measured = np.flatnonzero(view.plan.is_measured(view.beliefs, chosen))
+            view.plan.carry_out(
+                view.beliefs.gauges, [chosen.known[place] for place in np.argsort(-promise, kind="stable")]
+            )
+            measured = np.flatnonzero(view.plan.is_measured(view.beliefs.gauges, chosen))
             if len(measured):  # else nothing could be measured
                 chosen = chosen.take(measured)
                 promise = self._promise(view, view.beliefs.look(chosen, 0.0), pending)
         return chosen.known[int(np.argmax(promise))]
 
-    def _look(self, told: Sequence[FrozenTrial], failed: Sequence[FrozenTrial]) -> "_View | None":
+    def _look(self, history: "_History") -> "_View | None":
         """Learn from what was told, and judge the whole pool once."""
-        beliefs = self._beliefs = self._beliefs or Beliefs(
-            self._targets,
-            self._pool.space.feature_decisions,
-            Numbers.of(self._pool.reference()),
-            self._proxies.names if self._proxies is not None else (),
-        )
-        ended = sorted([*told, *failed], key=lambda trial: trial.number)
+        beliefs = self._beliefs = self._beliefs or self._new_beliefs()
+        ended = sorted([*history.told, *history.failed], key=lambda trial: trial.number)
         empty = np.full(len(self._targets), np.nan)
         values = np.stack([np.array(trial.values) * self._signs if trial.values else empty for trial in ended])
         members = np.flatnonzero(~np.isnan(values).any(axis=1))
@@ -147,10 +182,15 @@ class CostAwareProposer:
         known = [self._known_of(trial) for trial in ended]
         for one, trial in zip(known, ended, strict=True):
             if trial.values:
-                beliefs.note(one, dict(zip((target.name for target in self._targets), trial.values, strict=True)))
+                beliefs.gauges.note(one, self._named(trial.values))
+        for number, found in history.shown.items():
+            one = self._known_of(history.trials[number])
+            for rung, shown in found.items():
+                named = self._named(shown)
+                beliefs.gauges.note(one, {**named, **{_at(rung, name): value for name, value in named.items()}})
         if self._proxies is not None:
-            beliefs.forget_proxies({one.digest for one in known})
-            beliefs.measure(known, self._proxies)
+            beliefs.gauges.forget_proxies({one.digest for one in known})
+            beliefs.gauges.measure(known, self._proxies)
         observed = Observed(Candidates.of(known), values, _errors(ended, len(self._targets)), members)
         settled = beliefs.learn(observed, self._violations(ended))
         has_values = [trial.values is not None for trial in ended]
@@ -164,12 +204,24 @@ class CostAwareProposer:
         outlook = beliefs.look(pool, plan.optimism)
         corner = self._corner(values[members])
         corner[beliefs.uncertain] = beliefs.warp(corner[[beliefs.uncertain]])[0]
-        view = _View((len(told), len(failed)), beliefs, settled[members], corner, pool, outlook, plan)
+        view = _View(history.extent, beliefs, settled[members], corner, pool, outlook, plan)
         order = np.argsort(-self._promise(view, outlook, None), kind="stable")
         # What was measured already promises less than what is looked at with optimism, and is still chosen from.
-        measured = order[plan.is_measured(beliefs, pool)[order]] if plan.asked else order[:0]
+        measured = order[plan.is_measured(beliefs.gauges, pool)[order]] if plan.asked else order[:0]
         best = np.union1d(order[:SHORTLIST], measured[:SHORTLIST])
         return replace(view, chosen=pool.take(best), outlook=outlook.take(best))
+
+    def _new_beliefs(self) -> Beliefs:
+        """Return beliefs about the numbers that this search can have."""
+        others = {name: Kind("proxy") for name in self._proxies.names} if self._proxies is not None else {}
+        for rung in self._rungs.names if self._rungs is not None else ():
+            late = [target for target in self._targets if target.known == "after_training"]
+            others |= {_at(rung, target.name): Kind("rung", target.sign) for target in late}
+        numbers = Numbers.of(self._pool.reference())
+        return Beliefs.of(self._targets, self._pool.space.feature_decisions, numbers, others)
+
+    def _named(self, values: Sequence[float]) -> dict[str, float]:
+        return dict(zip((target.name for target in self._targets), values, strict=True))
 
     def _late_breaches(self, trial: FrozenTrial) -> set[str]:
         """Return the bounds that a candidate broke and that no gate could know."""
@@ -222,6 +274,32 @@ class CostAwareProposer:
 
 
 @dataclass(frozen=True, slots=True)
+class _History:
+    """What happened so far.
+
+    Attributes:
+        trials: By number.
+        told: Those with values.
+        failed: Those that broke what no gate could know, and have none.
+        under_way: Those that are trained now.
+        shown: What trials showed at rungs, by number and name of the rung.
+        stands_in: Whether values at rungs stand in for those of full trainings, of which there are too few.
+    """
+
+    trials: Mapping[int, FrozenTrial]
+    told: Sequence[FrozenTrial]
+    failed: Sequence[FrozenTrial]
+    under_way: Sequence[FrozenTrial]
+    shown: Mapping[int, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    stands_in: bool = False
+
+    @property
+    def extent(self) -> tuple[int, int, int]:
+        """How much there is: equal extents of one study are the same history."""
+        return len(self.told), len(self.failed), sum(len(found) for found in self.shown.values())
+
+
+@dataclass(frozen=True, slots=True)
 class _Plan:
     """What is measured of the most promising candidates before one of them is proposed.
 
@@ -243,15 +321,15 @@ class _Plan:
         most = num or (proxies.num_worth if proxies is not None else 0)
         return cls(most, tuple(one for one in asked if one is not None), OPTIMISM if num else 0.0)
 
-    def carry_out(self, beliefs: Beliefs, best: Sequence[Known]) -> None:
+    def carry_out(self, gauges: Gauges, best: Sequence[Known]) -> None:
         """Measure the first of the best candidates."""
         for measuring in self.asked:
-            beliefs.measure([one for one in best[: self.num] if beliefs.lacks(one, measuring.names)], measuring)
+            gauges.measure([one for one in best[: self.num] if gauges.lacks(one, measuring.names)], measuring)
 
-    def is_measured(self, beliefs: Beliefs, candidates: Candidates) -> NDArray[np.bool_]:
+    def is_measured(self, gauges: Gauges, candidates: Candidates) -> NDArray[np.bool_]:
         """Return which candidates nothing is left to measure of."""
         names = [name for measuring in self.asked for name in measuring.names]
-        return np.array([not beliefs.lacks(known, names) for known in candidates.known])
+        return np.array([not gauges.lacks(known, names) for known in candidates.known])
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +337,7 @@ class _View:
     """The pool as it looks from what was told.
 
     Attributes:
-        told: How many trials have values, and how many cannot have any.
+        told: How much had been told.
         reached: (members, objectives) of the front, minimised, the uncertain objective warped.
         corner: (objectives,), the reference point, likewise.
         chosen: What promises most while nothing is under way.
@@ -267,13 +345,24 @@ class _View:
         plan: What is measured of them.
     """
 
-    told: tuple[int, int]
+    told: tuple[int, int, int]
     beliefs: Beliefs
     reached: Floats
     corner: Floats
     chosen: Candidates
     outlook: Outlook
     plan: _Plan
+
+
+def _at(rung: str, objective: str) -> str:
+    return f"{objective} at {rung}"
+
+
+def _with_values(trial: FrozenTrial, values: Sequence[float]) -> FrozenTrial:
+    """Return a trial as if it had ended with values."""
+    found = copy(trial)
+    found.values = list(values)
+    return found
 
 
 def _errors(trials: Sequence[FrozenTrial], num_targets: int) -> Floats:

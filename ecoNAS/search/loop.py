@@ -2,7 +2,8 @@
 
 It knows candidates by the space protocol, evaluation by the workers' protocol, and nothing of networks. Everything
 that happens is an event before it is told to the study, and every evaluation is a file before it is an event; so
-whatever the driver dies of, `restore` finds what is missing and goes on.
+whatever the driver dies of, `restore` finds what is missing and goes on. Where trainings are paused at rungs, a paused
+candidate keeps its trial, which Optuna sees as running.
 """
 
 import logging
@@ -15,7 +16,18 @@ from optuna.trial import Trial, TrialState
 from ecoNAS.costs.screen import Screening
 from ecoNAS.errors import MeasurementError
 from ecoNAS.evaluation.workers import Finished
-from ecoNAS.events import Event, RunEnded, ScaleFixed, TrialEnded, TrialProposed, TrialStarted, WorkerLost
+from ecoNAS.events import (
+    Event,
+    Phase,
+    RunEnded,
+    RungReached,
+    ScaleFixed,
+    TrialEnded,
+    TrialPromoted,
+    TrialProposed,
+    TrialStarted,
+    WorkerLost,
+)
 from ecoNAS.records import Costs, Outcome
 from ecoNAS.search.growth import NUM_FIRST
 from ecoNAS.search.memory import Seen
@@ -33,10 +45,20 @@ StopReason = Literal["trials", "budget", "plateau", "interrupted"] | Hopeless
 
 @dataclass(slots=True)
 class _Running:
+    """A candidate under way, or paused at a rung.
+
+    Attributes:
+        first: Its first task.
+        task: What a worker does with it now.
+        result: What it showed at its last rung; None before the first.
+    """
+
     trial: Trial
     candidate: Any
     screening: Screening
+    first: Any
     task: Any
+    result: Any = None
     attempt: int = 1
 
 
@@ -49,6 +71,7 @@ class SearchLoop:
     is_abandoning: bool = False
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     _running: dict[int, _Running] = field(default_factory=dict)
+    _paused: dict[int, _Running] = field(default_factory=dict)
     _streak: Streak = field(default_factory=Streak)
     _full: str = ""
     _flat: str = ""
@@ -89,6 +112,7 @@ class SearchLoop:
                 self._note(event, evaluations.get(event.digest))
             elif isinstance(event, ScaleFixed):
                 parts.growth.restore(event)
+            self._note_rung(event)
         for trial in orphans(parts.study):
             event_or_none = ended.get(trial.number)
             if not is_whole(trial, list(parts.space.choices)):
@@ -98,10 +122,12 @@ class SearchLoop:
             else:
                 candidate = parts.space.sample(trial)
                 evaluation = evaluations.get(candidate.digest)
-                if evaluation is not None and evaluation.trial == trial.number:
-                    self._end_evaluated(trial, evaluation)
-                else:
+                if evaluation is None or evaluation.trial != trial.number:
                     self._consider(trial, candidate)
+                elif evaluation.outcome is Outcome.STOPPED:
+                    self._restore_paused(trial, candidate, evaluation)
+                else:
+                    self._end_evaluated(trial, evaluation)
         self._streak = Streak()  # what ended an earlier session may have been mended since
 
     def run(self) -> RunEnded:
@@ -112,12 +138,14 @@ class SearchLoop:
         """
         while True:
             reason = self._reason_to_stop()
-            while reason is None and self._has_room():
-                self._propose()
+            while reason is None and self._begin_one():
                 reason = self._reason_to_stop()
                 self.parts.on_tick()
             if not self._running:
-                break
+                if reason is not None:
+                    break
+                self._stop_paused()  # all that were asked for were begun, and nobody is to go on
+                continue
             finished = self.parts.workers.next_finished(POLL_S)
             if self.is_abandoning:
                 raise KeyboardInterrupt
@@ -130,9 +158,18 @@ class SearchLoop:
         self._log(ended)
         return ended
 
-    def _has_room(self) -> bool:
-        under_way = len(self._running)
-        return under_way < self.parts.workers.capacity and self.num_counted + under_way < self.parts.trials
+    def _begin_one(self) -> bool:
+        """Give a free worker something to do: a paused candidate that is to go on, or a new one."""
+        if len(self._running) >= self.parts.workers.capacity:
+            return False
+        found = self.parts.rungs.promotable() if self.parts.rungs is not None else None
+        if found is not None:
+            self._promote(*found)
+            return True
+        if self.num_counted + len(self._running) + len(self._paused) >= self.parts.trials:
+            return False
+        self._propose()
+        return True
 
     def _reason_to_stop(self) -> StopReason | None:
         if self.num_counted >= self.parts.trials:
@@ -176,8 +213,25 @@ class SearchLoop:
         parts.memory.note(digest, Seen(trial.number))
         parts.budget.promise(trial.number, screening.costs)
         task = parts.make_task(trial.number, candidate, screening)
-        self._running[trial.number] = _Running(trial, candidate, screening, task)
+        self._running[trial.number] = _Running(trial, candidate, screening, task, task)
         self._submit(trial.number)
+
+    def _promote(self, number: int, rung: int) -> None:
+        """Let a paused candidate go on from a rung."""
+        running = self._paused[number]
+        self._full = self.why_full(running.screening.costs)
+        if self._full:
+            return
+        event = TrialPromoted(trial=number, digest=running.candidate.digest, rung=rung)
+        self._log(event)
+        self._note_rung(event)
+        self._resume_paused(number)
+
+    def _resume_paused(self, number: int) -> None:
+        running = self._running[number] = self._paused.pop(number)
+        running.task, running.attempt = self.parts.go_on(running.first, running.result), 1
+        self.parts.budget.promise(number, running.screening.costs)
+        self._submit(number)
 
     def _submit(self, number: int) -> None:
         running = self._running[number]
@@ -201,16 +255,72 @@ class SearchLoop:
             return
         del self._running[number]
         if finished.result is not None:
-            self.parts.folder.write_evaluation(finished.result)
-            self._end_evaluated(running.trial, finished.result)
+            phases, result = self.parts.phases(finished.result), finished.result
+            if running.result is not None:
+                result = self.parts.join(running.result, result)
+            self.parts.folder.write_evaluation(result)
+            if result.outcome is Outcome.STOPPED:
+                self._pause(running, result, phases)
+            else:
+                self._end_evaluated(running.trial, result, phases)
             return
         log = self.parts.folder.log(number)
         log.write_text(finished.error + "\n", encoding="utf-8")
         reason = f"{_last_line(finished.error)} (see {log.relative_to(self.parts.folder.path)})"
         self._end(running.trial, _ended(running.trial, running.candidate.digest, Outcome.FAILED, reason))
 
-    def _end_evaluated(self, trial: Trial, evaluation: Result) -> None:
-        """End a trial whose evaluation is on disk."""
+    def _pause(self, running: _Running, result: Result, phases: tuple[Phase, ...]) -> None:
+        """Keep a candidate, whose result is on disk, at the rung that it reached."""
+        number, values = running.trial.number, self.parts.values(result)
+        assert values is not None
+        event = RungReached(
+            trial=number,
+            digest=result.digest,
+            rung=self.parts.rung_of(result),
+            values=values,
+            duration_s=(result.ended - result.started).total_seconds(),
+            phases=phases,
+        )
+        running.result, self._paused[number] = result, running
+        self._log(event)
+        self._note_rung(event)
+
+    def _note_rung(self, event: Event) -> None:
+        """Take in what an event says of rungs."""
+        rungs = self.parts.rungs
+        if rungs is None:
+            return
+        if isinstance(event, RungReached):
+            rungs.note(event.trial, event.rung, event.values)
+        elif isinstance(event, TrialPromoted):
+            rungs.go_on(event.trial, event.rung)
+        elif isinstance(event, TrialEnded):
+            rungs.leave(event.trial)
+
+    def _restore_paused(self, trial: Trial, candidate: Any, evaluation: Any) -> None:
+        """Take up a candidate that an earlier driver left at a rung, or on its way from it."""
+        parts, number, rungs = self.parts, trial.number, self.parts.rungs
+        assert rungs is not None  # a resumed run keeps its rungs
+        screening = parts.screen(candidate)
+        task = parts.make_task(number, candidate, screening)
+        parts.memory.note(candidate.digest, Seen(number))
+        running = _Running(trial, candidate, screening, task, task, evaluation)
+        self._paused[number] = running
+        if rungs.place_of(number) != parts.rung_of(evaluation):  # the driver died before it said so
+            self._pause(running, evaluation, parts.phases(evaluation))
+        elif number not in rungs.paused:
+            self._resume_paused(number)
+
+    def _stop_paused(self) -> None:
+        """End the candidates that nobody will let go on."""
+        for running in self._paused.values():
+            digest, result = running.candidate.digest, running.result
+            event = _ended(running.trial, digest, Outcome.STOPPED, "others were better at its rung", result.violations)
+            self._end(running.trial, event, result)
+        self._paused.clear()
+
+    def _end_evaluated(self, trial: Trial, evaluation: Result, phases: tuple[Phase, ...] | None = None) -> None:
+        """End a trial whose evaluation is on disk; `phases` None for all that it tells of."""
         event = TrialEnded(
             trial=trial.number,
             digest=evaluation.digest,
@@ -218,7 +328,7 @@ class SearchLoop:
             reason=evaluation.reason,
             violations=evaluation.violations,
             duration_s=(evaluation.ended - evaluation.started).total_seconds(),
-            phases=self.parts.phases(evaluation),
+            phases=self.parts.phases(evaluation) if phases is None else phases,
         )
         self._end(trial, event, evaluation)
         self._fix_scale(at_least=NUM_FIRST)
@@ -226,6 +336,7 @@ class SearchLoop:
     def _end(self, trial: Trial, event: TrialEnded, evaluation: Result | None = None) -> None:
         """Write that a trial ended, remember it, and tell the study."""
         self._log(event)
+        self._note_rung(event)
         self._note(event, evaluation)
         self._tell(trial, event)
 

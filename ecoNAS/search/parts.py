@@ -17,6 +17,7 @@ from ecoNAS.events import Event, Phase, phases_of
 from ecoNAS.records import Costs, Outcome
 from ecoNAS.search.budget import Budget
 from ecoNAS.search.growth import Growth
+from ecoNAS.search.halving import Rungs
 from ecoNAS.search.memory import Memory
 from ecoNAS.space.protocol import Space
 
@@ -125,6 +126,10 @@ class Parts:
         growth: The hypervolume so far, and when it counts as found.
         budget: What the search may take.
         next_task: What a worker does next with a candidate whose present stage is over; None where that was the last.
+        rungs: Where trainings are paused; None where each goes to its end at once.
+        rung_of: The place of the last rung that a result reached.
+        go_on: (first task, result so far) to the task that goes on from there.
+        join: (result so far, what was done since) to one result.
         phases: The stretches of a result, for the ledger.
         on_event: Called after each event was written.
         on_tick: Called at least every half second or so, between events.
@@ -143,6 +148,10 @@ class Parts:
     trials: int
     budget: Limits = field(default_factory=Budget)
     next_task: Callable[[Any, Any], Any | None] = lambda task, evaluation: None
+    rungs: Rungs | None = None
+    rung_of: Callable[[Any], int] = lambda result: 0
+    go_on: Callable[[Any, Any], Any] = lambda task, result: task
+    join: Callable[[Any, Any], Any] = lambda before, result: result
     errors: Callable[[Any], tuple[float, ...] | None] = lambda evaluation: None
     phases: Callable[[Any], tuple[Phase, ...]] = phases_of
     on_event: Callable[[Event], None] = lambda event: None

@@ -6,7 +6,7 @@ trial. What happens to a candidate that is still a repetition is decided by `sea
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,8 +19,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ecoNAS.architecture import derive_seed
 from ecoNAS.costs.screen import Screening
-from ecoNAS.search.beliefs import Measuring, Target
+from ecoNAS.search.beliefs import Target
 from ecoNAS.search.cost_aware import CostAwareProposer
+from ecoNAS.search.gauges import Measuring
+from ecoNAS.search.halving import Rungs
 from ecoNAS.search.pool import Pool
 from ecoNAS.space.protocol import HasDigest, Parameters, Space
 
@@ -107,6 +109,10 @@ class CandidateSampler(BaseSampler):
                 return self._space.parameters(candidate)
         return proposal
 
+    def choose(self, study: Study, paused: Sequence[int]) -> int | None:
+        """Return which paused trial should go on; None where the proposer leaves that to the ranking at the rung."""
+        return self._proposer.choose(study, paused) if isinstance(self._proposer, CostAwareProposer) else None
+
     def _is_fresh(self, candidate: HasDigest) -> bool:
         return not self._is_seen(candidate.digest) and self._space.is_valid(candidate)
 
@@ -141,6 +147,7 @@ class SamplerContext:
         is_seen: Whether a digest was proposed before.
         measuring: Measures objectives of candidates before one of them is trained; None where that cannot be had.
         proxies: Measures what helps to predict objectives; None for nothing.
+        rungs: Where trainings are paused; None where none is.
         reference: The worst values worth having, one a target; None where nobody says.
     """
 
@@ -153,6 +160,7 @@ class SamplerContext:
     is_seen: Callable[[str], bool]
     measuring: Measuring | None = None
     proxies: Measuring | None = None
+    rungs: Rungs | None = None
     reference: tuple[float, ...] | None = None
 
 
@@ -183,6 +191,7 @@ def cost_aware(context: SamplerContext, pool: Pool | None = None) -> Proposer:
         context.is_seen,
         measuring=context.measuring,
         proxies=context.proxies,
+        rungs=context.rungs,
         reference=context.reference,
     )
 

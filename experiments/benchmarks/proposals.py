@@ -21,7 +21,8 @@ from ecoNAS.benchmark.lookup import Charge, reference_of
 from ecoNAS.benchmark.synthetic import Landscape, make_synthetic
 from ecoNAS.costs.screen import Screening
 from ecoNAS.evaluation.tabular import Table, TableSpace
-from ecoNAS.search.beliefs import Measuring, Target
+from ecoNAS.search.beliefs import Target
+from ecoNAS.search.gauges import Measuring
 from ecoNAS.search.samplers import CandidateSampler, SamplerContext, cost_aware
 
 TABLES = {

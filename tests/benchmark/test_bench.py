@@ -9,7 +9,7 @@ import yaml
 from tables import SPEC, table, write
 
 from ecoNAS.benchmark.compare import Judge, checkpoints, compare, paired
-from ecoNAS.benchmark.lookup import run_once
+from ecoNAS.benchmark.lookup import Way, run_once
 from ecoNAS.benchmark.rivals import RIVALS
 from ecoNAS.cli import main
 
@@ -18,7 +18,7 @@ BENCH = Path(__file__).parents[3] / "shared/bench"
 
 @pytest.mark.parametrize("name", sorted(RIVALS))
 def test_a_search_spends_its_budget_on_distinct_rows_and_pays_for_measurements(name: str) -> None:
-    trace = run_once(table(missing=15), RIVALS[name], 0, 20)
+    trace = run_once(table(missing=15), RIVALS[name], 0, Way(20))
     assert len(set(trace.rows)) == len(trace.rows)
     assert trace.ended == "budget"
     assert list(trace.costs) == sorted(trace.costs)
@@ -31,12 +31,12 @@ def test_a_search_spends_its_budget_on_distinct_rows_and_pays_for_measurements(n
 
 @pytest.mark.parametrize("name", ["auto", "forest", "local", "peeling", "random"])
 def test_a_search_repeats_itself_from_the_same_seed(name: str) -> None:
-    assert run_once(table(), RIVALS[name], 3, 16).rows == run_once(table(), RIVALS[name], 3, 16).rows
+    assert run_once(table(), RIVALS[name], 3, Way(16)).rows == run_once(table(), RIVALS[name], 3, Way(16)).rows
 
 
 def test_a_search_of_everything_finds_the_whole_front_and_its_hypervolume() -> None:
     found = table(missing=60)
-    (search,) = compare(found, ["random"], 1, 200).searches
+    (search,) = compare(found, ["random"], 1, Way(200)).searches
     assert len(search.trace.rows) == 40
     assert search.readings[-1].hv_frac == pytest.approx(1.0)
     assert search.readings[-1].front_points == Judge(found).num_front
@@ -44,7 +44,7 @@ def test_a_search_of_everything_finds_the_whole_front_and_its_hypervolume() -> N
 
 def test_the_cost_aware_sampler_is_ahead_of_random_sampling() -> None:
     ends = {
-        name: [search.readings[-1].hv_frac for search in compare(table(), [name], 4, 25).searches]
+        name: [search.readings[-1].hv_frac for search in compare(table(), [name], 4, Way(25)).searches]
         for name in ("auto", "random")
     }
     assert np.mean(ends["auto"]) > 0.97
@@ -53,7 +53,7 @@ def test_the_cost_aware_sampler_is_ahead_of_random_sampling() -> None:
 
 def test_a_reading_counts_what_was_known_at_that_cost() -> None:
     found = table()
-    trace = run_once(found, RIVALS["random"], 0, 30)
+    trace = run_once(found, RIVALS["random"], 0, Way(30))
     judge = Judge(found)
     assert judge.read("random", 0, trace, 0.5).hv_frac == 0.0
     halves = [judge.read("random", 0, trace, cost).hv_frac for cost in (5, 15, 30)]
@@ -67,7 +67,7 @@ def test_checkpoints_end_with_the_budget() -> None:
 
 
 def test_searches_side_by_side_find_what_they_find_alone() -> None:
-    alone, beside = (compare(table(), ["auto", "random"], 2, 12, processes=count) for count in (1, 2))
+    alone, beside = (compare(table(), ["auto", "random"], 2, Way(12), processes=count) for count in (1, 2))
     assert [search.trace.rows for search in beside.searches] == [search.trace.rows for search in alone.searches]
     assert [(search.sampler, search.seed) for search in beside.searches] == [
         ("auto", 0),
@@ -79,7 +79,7 @@ def test_searches_side_by_side_find_what_they_find_alone() -> None:
 
 @pytest.mark.parametrize("workers", [4, 16])
 def test_workers_on_a_virtual_clock_spend_the_budget_faster(workers: int) -> None:
-    alone, many = (run_once(table(), RIVALS["auto"], 0, 40, count) for count in (1, workers))
+    alone, many = (run_once(table(), RIVALS["auto"], 0, Way(40, count)) for count in (1, workers))
     assert len(many.rows) == pytest.approx(len(alone.rows), abs=1)
     assert len(set(many.rows)) == len(many.rows)
     assert many.costs[-1] <= 40

@@ -10,13 +10,14 @@ from optuna.trial import TrialState
 from tables import SPEC, table
 
 from ecoNAS.benchmark.compare import Judge
-from ecoNAS.benchmark.lookup import Charge, reference_of, run_once
+from ecoNAS.benchmark.lookup import Charge, Way, reference_of, run_once
 from ecoNAS.benchmark.rivals import RIVALS
 from ecoNAS.benchmark.synthetic import read_synthetic
 from ecoNAS.costs.screen import Screening
 from ecoNAS.evaluation.tabular import Row, Table, TableSpace
 from ecoNAS.pareto import front
-from ecoNAS.search.beliefs import Measuring, Target
+from ecoNAS.search.beliefs import Target
+from ecoNAS.search.gauges import Measuring
 from ecoNAS.search.pool import Pool
 from ecoNAS.search.samplers import SAMPLERS, CandidateSampler, SamplerContext
 from ecoNAS.search.storage import STANDARD_ERRORS, TRAINABLE
@@ -126,7 +127,10 @@ def test_exact_objectives_beside_others_are_read_and_help(objectives: list[str])
     found = table(objectives=[*SPEC["objectives"], *exact], features=[])
     shares = {
         name: np.mean(
-            [Judge(found).read(name, seed, run_once(found, RIVALS[name], seed, 20), 20).hv_frac for seed in (0, 1, 2)]
+            [
+                Judge(found).read(name, seed, run_once(found, RIVALS[name], seed, Way(20)), 20).hv_frac
+                for seed in (0, 1, 2)
+            ]
         )
         for name in ("auto", "random")
     }
@@ -135,14 +139,14 @@ def test_exact_objectives_beside_others_are_read_and_help(objectives: list[str])
 
 def test_one_objective_alone_is_searched() -> None:
     found = table(objectives=[SPEC["objectives"][0]])
-    trace = run_once(found, RIVALS["auto"], 0, 20)
+    trace = run_once(found, RIVALS["auto"], 0, Way(20))
     assert found.objectives[list(trace.rows), 0].min() == found.objectives[:, 0].min()
 
 
 def test_a_maximised_objective_is_a_minimised_one_with_its_sign_turned() -> None:
     accuracy = {"name": "accuracy", "column": "accuracy", "direction": "maximize", "known": "after_training"}
     turned = table(objectives=[accuracy, SPEC["objectives"][1]])
-    assert run_once(turned, RIVALS["auto"], 0, 16).rows == run_once(table(), RIVALS["auto"], 0, 16).rows
+    assert run_once(turned, RIVALS["auto"], 0, Way(16)).rows == run_once(table(), RIVALS["auto"], 0, Way(16)).rows
 
 
 def test_a_bound_on_an_objective_draws_the_search_within_it() -> None:

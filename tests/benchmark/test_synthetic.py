@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ecoNAS.benchmark.compare import compare
+from ecoNAS.benchmark.lookup import Way
 from ecoNAS.benchmark.synthetic import LANDSCAPES, read_synthetic
 from ecoNAS.cli import main
 from ecoNAS.evaluation.tabular import Table
@@ -60,7 +61,7 @@ def test_the_best_of_a_trap_lies_beyond_what_is_worse() -> None:
 
 
 def check_nowhere_behind(name: str, budget: int, seeds: int) -> None:
-    found = compare(read_synthetic(f"synthetic:{name}"), ["auto", "random"], seeds, budget)
+    found = compare(read_synthetic(f"synthetic:{name}"), ["auto", "random"], seeds, Way(budget))
     ends = {
         sampler: np.mean([s.readings[-1].hv_frac for s in found.searches if s.sampler == sampler])
         for sampler in ("auto", "random")

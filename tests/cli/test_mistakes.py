@@ -215,7 +215,7 @@ def test_a_failed_trial_cannot_be_exported_and_the_line_says_why(
             raise RuntimeError("cosmic ray")
         return evaluate(task, at_batch_boundary)
 
-    monkeypatch.setattr("ecoNAS.experiment.run.evaluate", unlucky)
+    monkeypatch.setattr("ecoNAS.experiment.workers.evaluate", unlucky)
     (tmp_path / "e.yaml").write_text(GOOD)
     assert main(["search", str(tmp_path / "e.yaml"), "--run-dir", str(tmp_path / "run")]) == 0
     capsys.readouterr()
