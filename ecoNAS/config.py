@@ -5,6 +5,7 @@ meters, data sets) are checked where the plug-ins live, through `ExperimentConfi
 """
 
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -67,6 +68,25 @@ class PlateauConfig(Frozen):
     gain: Annotated[float, Field(gt=0, lt=1)] = 0.01
 
 
+class HalvingConfig(Frozen):
+    """When trainings are paused and ranked, so that only the best are finished."""
+
+    first: Annotated[int, Field(ge=1)] = Field(4, description="epochs to the first rung")
+    factor: Annotated[float, Field(gt=1)] = Field(3.0, description="one in so many goes on; rungs lie so far apart")
+    spread: Literal["crowding", "epsilon_net"] = Field("crowding", description="who is ahead among equals")
+    disk: Annotated[float, Field(gt=0), BeforeValidator(lambda given: read_quantity(given, "B"))] = Field(
+        2 * 1024**3, description="bytes that checkpoints may take together; then the worst paused candidate is stopped"
+    )
+
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        """Return the epochs after which trainings of so many epochs are paused; none where the first comes too late."""
+        found, epoch = list[int](), self.first
+        while epoch < epochs:
+            found.append(epoch)
+            epoch = max(epoch + 1, round(epoch * self.factor))
+        return tuple(found)
+
+
 class SearchConfig(Frozen):
     """How many candidates are evaluated within which budget, who proposes them, and the seed of everything random."""
 
@@ -74,6 +94,7 @@ class SearchConfig(Frozen):
     budget: BudgetConfig = BudgetConfig()
     plateau: PlateauConfig | None = Field(None, description="stop early where the front grows no more; None: never")
     sampler: str = "auto"
+    halving: HalvingConfig | None = Field(None, description="pause trainings at rungs; None: finish each at once")
     proxies: tuple[str, ...] = Field((), description="zero-cost proxies that help `auto` to predict: naswot, snip")
     measure_first: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
@@ -96,11 +117,21 @@ class TrainingConfig(Frozen):
     warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
     label_smoothing: Fraction = 0.1
     augment: Literal["auto", "none", "shift", "crop_flip"] = "auto"
+    restarts: tuple[int, ...] = Field(
+        (), description="epochs after which the learning rate starts anew; set by halving"
+    )
+
+    @model_validator(mode="after")
+    def _restarts_ascend_within_the_training(self) -> "TrainingConfig":
+        ends = (0, *self.restarts, self.epochs)
+        if self.restarts and any(later <= earlier for earlier, later in pairwise(ends)):
+            raise ValueError(f"restarts {list(self.restarts)}: must rise and lie between 0 and {self.epochs} epochs")
+        return self
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the recipe."""
-        return canonical_digest(self.model_dump(mode="json"))
+        """SHA-256 of the recipe; what is not used says nothing."""
+        return canonical_digest(self.model_dump(mode="json", exclude=set() if self.restarts else {"restarts"}))
 
 
 class EnergyConfig(Frozen):
@@ -196,6 +227,13 @@ class ExperimentConfig(Frozen):
         config = config.model_copy(update={"data": data, "energy": energy, "search_space": space})
         config._file = file
         return config
+
+    @property
+    def recipe(self) -> TrainingConfig:
+        """How candidates are trained: with halving, the learning rate starts anew after each rung."""
+        if self.search.halving is None:
+            return self.training
+        return self.training.model_copy(update={"restarts": self.search.halving.rungs(self.training.epochs)})
 
     def error(self, key: KeyPath, message: str) -> ConfigError:
         """Return an error about `key` that opens with the file and line it came from."""

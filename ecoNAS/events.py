@@ -50,9 +50,12 @@ class Phase(Frozen):
 
 
 def phases_of(evaluation: Evaluation) -> tuple[Phase, ...]:
-    """Return the stretches of an evaluation: its profile, and its training, also one that came to nothing."""
+    """Return the stretches of an evaluation: its profile, and its training, also one that came to nothing.
+
+    A profile that was there before it began was told of then.
+    """
     profiles, training = evaluation.profiles, evaluation.training
-    found = [profiling(profile) for profile in profiles]
+    found = [profiling(profile) for profile in profiles if profile.started >= evaluation.started]
     if training is not None:
         found.append(trained(training))
     elif evaluation.outcome is Outcome.INFEASIBLE:
@@ -128,6 +131,8 @@ class RungReached(_Event):
     """A candidate was trained up to a rung and is paused there; joules and seconds are of this stretch alone.
 
     Attributes:
+        rung: Its place, from 0.
+        at: Its name: after which epoch.
         values: What it shows there, one an objective.
     """
 
@@ -135,6 +140,7 @@ class RungReached(_Event):
     trial: int
     digest: str
     rung: int
+    at: str
     values: tuple[float, ...]
     duration_s: float = 0.0
     phases: tuple[Phase, ...] = ()

@@ -95,6 +95,11 @@ class RunFolder:
         path = self.path / "baseline.json"
         return _read(path, EnergyProfile) if path.exists() else None
 
+    @property
+    def checkpoints(self) -> Path:
+        """Where paused trainings wait, a folder each."""
+        return self.path / "checkpoints"
+
     def weights(self, digest: str) -> Path:
         """The weights of a candidate."""
         return self.path / "weights" / f"{digest}.safetensors"

@@ -16,6 +16,7 @@ from ecoNAS.events import (
     Phase,
     ProfileRefined,
     RunEnded,
+    RungReached,
     RunStarted,
     TrainingReplicated,
     TrialEnded,
@@ -106,6 +107,7 @@ def read_stretches(events: Sequence[Event], front: AbstractSet[int] = frozenset(
         front: Numbers of the trials on its front.
     """
     last = {event.trial: event for event in events if isinstance(event, TrialEnded)}
+    whose = {number: _whose(event, front) for number, event in last.items()}
     started = dict[int, datetime]()
     for event in events:
         if isinstance(event, BaselineProfiled | ProfileRefined):
@@ -114,6 +116,8 @@ def read_stretches(events: Sequence[Event], front: AbstractSet[int] = frozenset(
             yield from (_from_phase(phase, "") for phase in event.phases)
         elif isinstance(event, TrainingReplicated):
             yield _from_phase(event.phase, "front members" if event.trial in front else "others")
+        elif isinstance(event, RungReached):
+            yield from _of_part(event, whose.get(event.trial, "others"))
         elif isinstance(event, TrialStarted):
             started[event.trial] = event.time
         elif isinstance(event, WorkerLost) and event.trial in started:
@@ -121,7 +125,7 @@ def read_stretches(events: Sequence[Event], front: AbstractSet[int] = frozenset(
         elif isinstance(event, TrialEnded) and event is last[event.trial]:
             if event.outcome is Outcome.FAILED and event.trial in started:
                 yield Stretch("training", "failed", "", started[event.trial], event.time)
-            yield from _of_trial(event, front)
+            yield from _of_part(event, whose[event.trial])
 
 
 def union_s(stretches: Iterable[Stretch]) -> float:
@@ -134,10 +138,14 @@ def union_s(stretches: Iterable[Stretch]) -> float:
     return total_s
 
 
-def _of_trial(event: TrialEnded, front: AbstractSet[int]) -> Iterator[Stretch]:
-    whose = str(event.outcome)
+def _whose(event: TrialEnded, front: AbstractSet[int]) -> str:
     if event.outcome is Outcome.EVALUATED:
-        whose = "front members" if event.trial in front else "others"
+        return "front members" if event.trial in front else "others"
+    return str(event.outcome)
+
+
+def _of_part(event: RungReached | TrialEnded, whose: str) -> Iterator[Stretch]:
+    """Yield the stretches of a trial, or of its part up to a rung."""
     for phase in event.phases:
         yield _from_phase(phase, whose if phase.name == "training" else "")
     inside_s = sum((phase.ended - phase.started).total_seconds() for phase in event.phases)

@@ -35,6 +35,8 @@ class Progress:
         self._trials = trials
         self._outcomes: Counter[Outcome] = Counter()
         self._num_first = 0
+        self._stage = ""
+        self._paused: set[int] = set()
         self._bar = Bar(
             TextColumn("trials"),
             BarColumn(bar_width=24),
@@ -60,36 +62,51 @@ class Progress:
 
     def on_event(self, event: Event) -> None:
         """Take in one event of the search."""
-        if event.type == "run_started":
-            self._console.print(self._headline)
-        elif event.type == "trial_ended":
-            self._count(event)
-            self._bar.update(self._task, completed=self._num_done, description=self._describe())
-            if event.outcome in (Outcome.FAILED, Outcome.INFEASIBLE):
-                self._console.print(f"trial {event.trial} {event.outcome}: {event.reason}")
-            elif event.outcome in COUNTED and not self._is_live:
-                self._console.print(
-                    f"trial {event.trial} {event.outcome} in {event.duration_s:.1f} s ({self._num_done}/{self._trials})"
-                )
-        elif event.type == "candidate_profiled":
-            self._count(event)
-            self._bar.update(self._task, description=self._describe())
-            if not self._is_live:
-                self._console.print(f"a candidate measured before any training ({self._num_first} so far)")
-        elif event.type == "refinement_started":
-            self._console.print(f"measuring again, more closely, what decides the front: {_trials(event.trials)}")
-            self._bar.update(self._task, description="measuring the front again")
-        elif event.type == "profile_refined" and not self._is_live:
-            self._console.print(f"trial {event.trial} measured again")
-        elif event.type == "replication_started":
-            self._console.print(f"training again, with another seed, what may be luck: {_trials(event.trials)}")
-            self._bar.update(self._task, description="training the front again")
-        elif event.type == "training_replicated" and not self._is_live:
-            self._console.print(f"trial {event.trial} trained again")
-        elif event.type == "worker_lost":
-            self._console.print(f"a worker died with trial {event.trial} and was replaced: {event.reason}")
-        elif event.type == "meter_failed":
-            self._console.print(f"the joules of the whole search are a lower bound from here on: {event.reason}")
+        self._count(event)
+        self._bar.update(self._task, completed=self._num_done, description=self._describe())
+        line = self._said_always(event)
+        if line is None and not self._is_live:
+            line = self._said_without_bar(event)
+        if line is not None:
+            self._console.print(line)
+
+    def _said_always(self, event: Event) -> str | None:
+        """Return the line that an event gets even beside a bar."""
+        line = None
+        match event.type:
+            case "run_started":
+                line = self._headline
+            case "trial_ended" if event.outcome in (Outcome.FAILED, Outcome.INFEASIBLE):
+                line = f"trial {event.trial} {event.outcome}: {event.reason}"
+            case "refinement_started":
+                line = f"measuring again, more closely, what decides the front: {_trials(event.trials)}"
+            case "replication_started":
+                line = f"training again, with another seed, what may be luck: {_trials(event.trials)}"
+            case "worker_lost":
+                line = f"a worker died with trial {event.trial} and was replaced: {event.reason}"
+            case "meter_failed":
+                line = f"the joules of the whole search are a lower bound from here on: {event.reason}"
+        return line
+
+    def _said_without_bar(self, event: Event) -> str | None:
+        """Return the line that an event gets where there is no bar to show it."""
+        done = f"{self._num_done}/{self._trials}"
+        line = None
+        match event.type:
+            case "trial_ended" if event.outcome is Outcome.EVALUATED:
+                line = f"trial {event.trial} {event.outcome} in {event.duration_s:.1f} s ({done})"
+            case "trial_ended" if event.outcome is Outcome.STOPPED:
+                line = f"trial {event.trial} {event.outcome}: {event.reason} ({done})"
+            case "rung_reached":
+                waiting = f"{len(self._paused)} wait"
+                line = f"trial {event.trial} paused after {event.at} in {event.duration_s:.1f} s ({waiting}, {done})"
+            case "candidate_profiled":
+                line = f"a candidate measured before any training ({self._num_first} so far)"
+            case "profile_refined":
+                line = f"trial {event.trial} measured again"
+            case "training_replicated":
+                line = f"trial {event.trial} trained again"
+        return line
 
     def on_waiting(self, status: LaneStatus) -> None:
         """Say that another run measures on our device."""
@@ -110,11 +127,25 @@ class Progress:
     def _count(self, event: Event) -> None:
         if event.type == "trial_ended":
             self._outcomes[event.outcome] += 1
+            self._paused.discard(event.trial)
+        elif event.type == "rung_reached":
+            self._paused.add(event.trial)
+        elif event.type == "trial_promoted":
+            self._paused.discard(event.trial)
         elif event.type == "candidate_profiled":
             self._num_first += 1
+        elif event.type == "run_started":
+            self._stage = ""
+        elif event.type == "refinement_started":
+            self._stage = "measuring the front again"
+        elif event.type == "replication_started":
+            self._stage = "training the front again"
 
     def _describe(self) -> str:
+        if self._stage:
+            return self._stage
         others = [f"{count} {outcome}" for outcome, count in self._outcomes.items() if outcome not in COUNTED]
+        others += [f"{len(self._paused)} paused"] if self._paused else []
         others += [f"{self._num_first} measured first"] if self._num_first else []
         return f"({', '.join(others)})" if others else ""
 

@@ -8,8 +8,11 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 import torch
+from torch import nn
+from torch.optim import Optimizer
 
 from ecoNAS.costs.screen import Screening, screen
 from ecoNAS.data.datasets import DataSet, load_data
@@ -27,9 +30,10 @@ from ecoNAS.evaluation.task import EvaluationTask, NetworkTask
 from ecoNAS.evaluation.training_energy import TrainingMeter
 from ecoNAS.joules import Joules
 from ecoNAS.records import EnergyProfile, Evaluation, Outcome, Training, now
-from ecoNAS.training.checkpoint import save_weights
+from ecoNAS.run_folder import write_atomically
+from ecoNAS.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from ecoNAS.training.failures import InfeasibleTrainingError
-from ecoNAS.training.trainer import EpochResult, train
+from ecoNAS.training.trainer import EpochResult, Start, train
 
 
 def evaluate(task: EvaluationTask, at_batch_boundary: Callable[[], None] = lambda: None) -> Evaluation:
@@ -58,9 +62,14 @@ def evaluate(task: EvaluationTask, at_batch_boundary: Callable[[], None] = lambd
         outcome, reason = Outcome.REFUSED, screening.reason
     elif task.stage != "profile":
         try:
-            training = train_network(task, at_batch_boundary)
+            training = (
+                _part(task, at_batch_boundary) if task.until is not None else train_network(task, at_batch_boundary)
+            )
         except InfeasibleTrainingError as error:
             outcome, reason = Outcome.INFEASIBLE, str(error)
+        else:
+            if task.until is not None:
+                outcome, reason = Outcome.STOPPED, f"paused after epoch {task.until} of {task.recipe.epochs}"
     evaluation = Evaluation(
         trial=task.trial,
         candidate=task.candidate,
@@ -80,7 +89,10 @@ def evaluate(task: EvaluationTask, at_batch_boundary: Callable[[], None] = lambd
 
 
 def train_network(task: NetworkTask, at_batch_boundary: Callable[[], None] = lambda: None) -> Training:
-    """Train to the last epoch, giving way to measurements at batch boundaries; keep the weights, return the record.
+    """Train to the last epoch, or to where the task pauses, giving way to measurements at batch boundaries.
+
+    Weights are kept at the end, a checkpoint where the training pauses. What is returned tells of this part alone, but
+    for its curve and its count of images, which begin with the training.
 
     Raises:
         DataError: if the data is not what the study was started with.
@@ -99,18 +111,32 @@ def train_network(task: NetworkTask, at_batch_boundary: Callable[[], None] = lam
             )
         )
         data, network = _load(task), task.build_seeded()
+        start = Start(task.since, partial(load_checkpoint, path=task.checkpoint(task.since))) if task.since else None
+        keep = partial(_keep, task, network) if task.until is not None else None
 
         def boundary() -> None:
             at_batch_boundary()
             turn.yield_()
 
         epochs: list[EpochResult] = list(
-            train(network, data, task.recipe, key.seed, task.device, at_batch_boundary=boundary)
+            train(
+                network,
+                data,
+                task.recipe,
+                key.seed,
+                task.device,
+                at_batch_boundary=boundary,
+                start=start,
+                until=task.until,
+                keep=keep,
+            )
         )
-        if task.run_folder is not None and task.weights is not None:
-            save_weights(network, task.run_folder / task.weights)
+        weights = task.weights if task.until is None else None
+        if task.run_folder is not None and weights is not None:
+            save_weights(network, task.run_folder / weights)
     last, ended = epochs[-1], now()
     images_validated = len(data.validation) * len(epochs)
+    images_trained = last.images_seen // last.record.epoch * len(epochs)
     return Training(
         key=key,
         accuracy=last.accuracy,
@@ -118,15 +144,36 @@ def train_network(task: NetworkTask, at_batch_boundary: Callable[[], None] = lam
         num_train_images=len(data.train),
         images_seen=last.images_seen,
         validation_predictions=tuple(int(label) for label in last.validation_predictions),
-        energy=meter.energy if meter else _estimated_energy(task, last.images_seen, images_validated),
+        energy=meter.energy if meter else _estimated_energy(task, images_trained, images_validated),
         energy_note=meter.note if meter else "",
-        weights_file=task.weights,
+        weights_file=weights,
         device=gpu_uuid(task.device) or host_identity(task.energy.root),
         duration_s=(ended - started).total_seconds(),
         paused_s=turn.paused_s,
         started=started,
         ended=ended,
     )
+
+
+def _part(task: NetworkTask, at_batch_boundary: Callable[[], None]) -> Training:
+    """Train up to a pause, or take what a driver that died had trained so far."""
+    assert task.until is not None
+    record = task.checkpoint(task.until).with_suffix(".json")
+    if record.exists():
+        return Training.model_validate_json(record.read_bytes())
+    training = train_network(task, at_batch_boundary)
+    write_atomically(record, training.model_dump_json().encode())
+    if task.since:
+        for path in (task.checkpoint(task.since), task.checkpoint(task.since).with_suffix(".json")):
+            path.unlink(missing_ok=True)
+    return training
+
+
+def _keep(task: NetworkTask, network: nn.Module, optimizer: Optimizer) -> None:
+    assert task.until is not None
+    path = task.checkpoint(task.until)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(network, optimizer, path)
 
 
 def _load(task: NetworkTask) -> DataSet:
@@ -196,10 +243,15 @@ def _screen(task: EvaluationTask, profile: EnergyProfile, profile_b1: EnergyProf
 
 
 def violations_of(task: EvaluationTask, evaluation: Evaluation) -> dict[str, float]:
-    """Return the violation of every constraint whose value is known by now, in the order of the constraints."""
+    """Return the violation of every constraint whose value is known by now, in the order of the constraints.
+
+    What a paused training shows is not held against bounds: it may still get better.
+    """
     found: dict[str, float] = {}
     for constraint in task.constraints:
-        score = OBJECTIVES[constraint.name].read(evaluation, task.lifetime_images)
-        if score is not None:
+        objective = OBJECTIVES[constraint.name]
+        score = objective.read(evaluation, task.lifetime_images)
+        is_early = evaluation.outcome is Outcome.STOPPED and objective.known == "after_training"
+        if score is not None and not is_early:
             found[constraint.text] = constraint.violation(score.value)
     return found

@@ -33,6 +33,9 @@ class NetworkTask(Frozen):
         replicate: 0 for the first training of a network; each further one has another seed.
         device: "cpu" or "cuda".
         weights: Where the trained weights go, relative to `run_folder`; None to drop them.
+        until: The epoch after which the training is paused; None to train to the end.
+        since: The epoch after which an earlier part was paused, whose checkpoint lies in `checkpoints`; 0 for none.
+        checkpoints: The folder of checkpoints, relative to `run_folder`.
     """
 
     problem: Problem
@@ -53,6 +56,14 @@ class NetworkTask(Frozen):
     threads: int = 1
     run_folder: Path | None = None
     weights: str | None = None
+    until: int | None = None
+    since: int = 0
+    checkpoints: str = ""
+
+    def checkpoint(self, epoch: int) -> Path:
+        """Return where the training lies as it was after an epoch."""
+        assert self.run_folder is not None  # only trainings of a run are paused
+        return self.run_folder / self.checkpoints / f"{epoch}.safetensors"
 
     @property
     def model(self) -> str:

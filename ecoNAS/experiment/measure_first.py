@@ -13,7 +13,7 @@ from datetime import timedelta
 from ecoNAS.architecture import Candidate
 from ecoNAS.evaluation.task import EvaluationTask
 from ecoNAS.evaluation.workers import Desk
-from ecoNAS.events import CandidateProfiled, Event, Phase, TrialEnded, phases_of
+from ecoNAS.events import CandidateProfiled, Event, Phase, RungReached, TrialEnded, phases_of
 from ecoNAS.experiment.setup import Setup
 from ecoNAS.records import Evaluation
 from ecoNAS.run_folder import RunFolder
@@ -79,7 +79,7 @@ class MeasuredFirst:
 
     def note(self, event: Event) -> None:
         """Take in how long candidates were measured and trained."""
-        if not isinstance(event, CandidateProfiled | TrialEnded):
+        if not isinstance(event, CandidateProfiled | RungReached | TrialEnded):
             return
         spent = {name: _active(event.phases, name) for name in ("profiling", "training")}
         self._profiling += [spent["profiling"]] if spent["profiling"] else []
@@ -103,13 +103,6 @@ class MeasuredFirst:
         if found is None:
             return task
         return task.model_copy(update={"stage": "train", "profile": found.profile, "profile_b1": found.profile_b1})
-
-    def phases(self, evaluation: Evaluation) -> tuple[Phase, ...]:
-        """Return the stretches of an evaluation that no event told of before."""
-        found = phases_of(evaluation)
-        if evaluation.digest not in self._found:
-            return found
-        return tuple(phase for phase in found if phase.name != "profiling")
 
     def _measured(self, candidate: Candidate) -> Evaluation | None:
         """Return what is known of a candidate, after measuring it where that was not done or tried."""

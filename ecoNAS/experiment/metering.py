@@ -14,7 +14,7 @@ from typing import Final, Self
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
 from ecoNAS.energy.meter import EnergyMeter, Reading
 from ecoNAS.errors import MeasurementError, MeterError
-from ecoNAS.events import EnergyMetered, Event, MeterFailed, Phase, TrainingReplicated, TrialEnded
+from ecoNAS.events import EnergyMetered, Event, MeterFailed, Phase, RungReached, TrainingReplicated, TrialEnded
 from ecoNAS.joules import counted
 from ecoNAS.records import now
 
@@ -110,6 +110,6 @@ class Prices(AbstractContextManager["Prices"]):
         if isinstance(event, TrainingReplicated):
             phases: tuple[Phase, ...] = (event.phase,)
         else:
-            phases = event.phases if isinstance(event, TrialEnded) else ()
+            phases = event.phases if isinstance(event, RungReached | TrialEnded) else ()
         for phase in phases:
             self.counted_j += phase.energy.value_j if phase.energy is not None else 0.0

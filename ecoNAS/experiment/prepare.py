@@ -103,6 +103,12 @@ def _check_sampler(config: ExperimentConfig) -> None:
     for place, name in enumerate(search.proxies):
         if name not in PROXIES:
             raise config.error(("search", "proxies", place), unknown_name("proxy", name, PROXIES))
+    if search.halving is not None and not search.halving.rungs(config.training.epochs):
+        raise config.error(
+            ("search", "halving", "first"),
+            f"{search.halving.first}: the first rung must come before the end, at {config.training.epochs} epochs "
+            "(training.epochs)",
+        )
     if search.sampler == "auto":
         return
     if search.proxies:

@@ -4,12 +4,14 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
 from ecoNAS.analysis.ledger import Ledger, read_ledger
 from ecoNAS.architecture import Architecture, Candidate
+from ecoNAS.config import HalvingConfig
 from ecoNAS.costs.screen import GateTally
 from ecoNAS.data.datasets import DataSet
 from ecoNAS.energy.lane import Lane
@@ -21,6 +23,7 @@ from ecoNAS.evaluation.evaluate import evaluate
 from ecoNAS.evaluation.profiling import owner_of
 from ecoNAS.evaluation.workers import Desk
 from ecoNAS.events import BaselineProfiled, Event, RunEnded, RunStarted, profiling
+from ecoNAS.experiment.halving import Checkpoints, join, rungs_of
 from ecoNAS.experiment.interrupt import Interrupt
 from ecoNAS.experiment.lane_notice import LaneNotice
 from ecoNAS.experiment.measure_first import Laboratory, MeasuredFirst
@@ -36,6 +39,7 @@ from ecoNAS.run_folder import RunFolder, describe_environment, write_atomically
 from ecoNAS.search.beliefs import Target
 from ecoNAS.search.budget import Budget
 from ecoNAS.search.growth import Growth, Plateau
+from ecoNAS.search.halving import Rungs
 from ecoNAS.search.loop import SearchLoop
 from ecoNAS.search.memory import Memory
 from ecoNAS.search.parts import Parts
@@ -114,7 +118,8 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
     config, memory, began_s = setup.config, Memory(), time.monotonic()
     before = read_ledger(tuple(folder.events))
     first = MeasuredFirst(setup, folder)
-    study = _open_study(setup, folder, memory, first)
+    rungs, checkpoints = rungs_of(setup), Checkpoints(folder, (config.search.halving or HalvingConfig()).disk)
+    study = _open_study(setup, folder, memory, first, rungs)
     _say_started(setup, folder, watcher, resume=resume)
     with (
         _run_meter(setup, folder, watcher) as meter,
@@ -130,6 +135,7 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
         def on_event(event: Event) -> None:
             meter.note(event)
             first.note(event)
+            checkpoints.note(event)
             watcher.on_event(event)
 
         def log(event: Event) -> None:
@@ -162,7 +168,11 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
                 on_event=on_event,
                 on_tick=tick,
                 next_task=next_stage,
-                phases=first.phases,
+                rungs=rungs,
+                rung_of=setup.rung_of,
+                go_on=setup.going_on,
+                must_make_room=checkpoints.is_full,
+                join=join,
             )
         )
 
@@ -170,6 +180,7 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
             return loop.is_stopping or bool(loop.why_full())
 
         first.laboratory = Laboratory(desk, log, wait, is_over)
+        checkpoints.tidy()
         interrupt.stops(loop)
         loop.restore()
         ended = loop.run()
@@ -185,7 +196,9 @@ def _growth(setup: Setup) -> Growth:
     return Growth(setup.objectives.names, setup.objectives.directions, bounds, plateau)
 
 
-def _open_study(setup: Setup, folder: RunFolder, memory: Memory, first: MeasuredFirst) -> optuna.Study:
+def _open_study(
+    setup: Setup, folder: RunFolder, memory: Memory, first: MeasuredFirst, rungs: Rungs | None
+) -> optuna.Study:
     search = setup.config.search
     known = sum(1 for event in folder.events if event.type == "trial_ended")
     objectives = setup.objectives
@@ -201,9 +214,13 @@ def _open_study(setup: Setup, folder: RunFolder, memory: Memory, first: Measured
         memory.__contains__,
         first.measuring,
         ProxyScores(setup).measuring,
+        rungs,
     )
     sampler = CandidateSampler(setup.space, SAMPLERS[search.sampler](context), memory.__contains__, search.seed)
-    return open_study(search.storage or folder.study, objectives.names, objectives.directions, sampler)
+    study = open_study(search.storage or folder.study, objectives.names, objectives.directions, sampler)
+    if rungs is not None:
+        rungs.choose = partial(sampler.choose, study)
+    return study
 
 
 def _say_started(setup: Setup, folder: RunFolder, watcher: Watcher, *, resume: bool) -> None:

@@ -80,7 +80,7 @@ class Setup:
     def training_price_j(self, costs: Costs) -> float:
         """Return the estimated joules of training a network of such costs, where that is known."""
         assert self.estimator is not None
-        recipe = self.config.training
+        recipe = self.config.recipe
         in_whole_batches = len(self.data.train) // recipe.batch_size * recipe.batch_size
         energy = estimate_training(
             self.estimator,
@@ -121,7 +121,25 @@ class Setup:
             lifetime_images=self.config.energy.lifetime_images,
             stage="profile" if self.is_staged else "whole",
             weights=f"weights/{candidate.digest}.safetensors" if folder is not None else None,
+            until=self.rungs[0] if self.rungs else None,
+            checkpoints=f"checkpoints/{candidate.digest}",
         )
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The epochs after which trainings are paused."""
+        return self.config.recipe.restarts if self.config.search.halving is not None else ()
+
+    def rung_of(self, evaluation: Evaluation) -> int:
+        """Return the place of the rung at which a training is paused."""
+        assert evaluation.training is not None
+        return self.rungs.index(len(evaluation.training.curve))
+
+    def going_on(self, task: EvaluationTask, evaluation: Evaluation) -> EvaluationTask:
+        """Return what a worker is told about a paused candidate that goes on."""
+        since, later = self.rungs[self.rung_of(evaluation)], self.rungs[self.rung_of(evaluation) + 1 :]
+        changes = {"stage": "train", "profile": evaluation.profile, "profile_b1": evaluation.profile_b1}
+        return task.model_copy(update={**changes, "since": since, "until": later[0] if later else None})
 
     def profiling_task(self, candidate: Candidate, folder: Path) -> EvaluationTask:
         """Return what a worker is told about a candidate that is only to be measured, before it has a trial."""
@@ -137,7 +155,7 @@ class Setup:
     def replicating_task(self, evaluation: Evaluation, folder: Path) -> EvaluationTask:
         """Return what a worker is told about a candidate that is only to be trained once more, with another seed."""
         task = self.task(evaluation.trial, evaluation.candidate, evaluation.costs, folder)
-        changes = {"profile": evaluation.profile, "profile_b1": evaluation.profile_b1, "weights": None}
+        changes = {"profile": evaluation.profile, "profile_b1": evaluation.profile_b1, "weights": None, "until": None}
         return task.model_copy(update={"stage": "train", "replicate": len(evaluation.trainings), **changes})
 
     def ready_model_task(self, timm_name: str, folder: Path | None) -> ReadyModelTask:
@@ -152,7 +170,7 @@ class Setup:
             "problem": self.problem,
             "data": config.data,
             "data_digest": self.data.fingerprint,
-            "recipe": config.training,
+            "recipe": config.recipe,
             "energy": config.energy,
             "reference": self.reference,
             "target": config.energy.protocol.first_target,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ecoNAS.events import Event, TrialEnded, TrialStarted
+from ecoNAS.events import Event, RungReached, TrialEnded, TrialStarted
 from ecoNAS.records import Costs, now
 
 
@@ -40,7 +40,7 @@ class Budget:
         """Take in that a candidate was begun, or what it took."""
         if isinstance(event, TrialStarted):
             self._started[event.trial] = event.time
-        elif isinstance(event, TrialEnded):
+        elif isinstance(event, RungReached | TrialEnded):
             self._started.pop(event.trial, None)
             self._prices_j.pop(event.trial, None)
             if event.phases:

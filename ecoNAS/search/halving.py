@@ -43,14 +43,15 @@ class Rungs:
         factor: One in so many goes on.
         directions: Of the objectives.
         order: Ranks the points of a layer, (points, objectives), minimised: a value of `SPREADS`.
-        choose: Returns which of the paused trials at a rung goes on; None to leave that to the ranking.
+        choose: Returns which of the paused trials at a rung goes on, within the quota, or None to leave that to the
+            ranking; None where nobody chooses.
     """
 
     names: tuple[str, ...]
     factor: float
     directions: tuple[Direction, ...]
     order: "Spread"
-    choose: Callable[[Sequence[int]], int | None] = lambda paused: None
+    choose: Callable[[Sequence[int]], int | None] | None = None
     rungs: list[Rung] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,16 +102,25 @@ class Rungs:
             paused = rung.paused
             if not paused or not quota:
                 continue
-            is_due = len(rung.gone_on & rung.reached.keys()) < quota
-            chosen = self.choose(paused) if is_due else None
-            if chosen is not None:
-                return chosen, place
+            if self.choose is not None:
+                if len(rung.gone_on & rung.reached.keys()) >= quota:
+                    continue
+                chosen = self.choose(paused)
+                if chosen is not None:
+                    return chosen, place
             trials = list(rung.reached)
             best = [trials[one] for one in self._ranked(np.array(list(rung.reached.values())))[:quota]]
             waiting = [trial for trial in best if trial not in rung.gone_on]
             if waiting:
                 return waiting[0], place
         return None
+
+    def worst(self) -> int:
+        """Return the paused trial that is least likely to go on: the last at the lowest rung where any waits."""
+        rung = next(rung for rung in self.rungs if rung.paused)
+        trials, paused = list(rung.reached), set(rung.paused)
+        ranked = [trials[place] for place in self._ranked(np.array(list(rung.reached.values())))]
+        return next(trial for trial in reversed(ranked) if trial in paused)
 
     def _ranked(self, values: Floats) -> list[int]:
         """Return places from best to worst."""

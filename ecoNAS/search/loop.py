@@ -13,17 +13,14 @@ from typing import Any, Literal
 
 from optuna.trial import Trial, TrialState
 
-from ecoNAS.costs.screen import Screening
 from ecoNAS.errors import MeasurementError
 from ecoNAS.evaluation.workers import Finished
 from ecoNAS.events import (
+    CandidateProfiled,
     Event,
-    Phase,
     RunEnded,
-    RungReached,
     ScaleFixed,
     TrialEnded,
-    TrialPromoted,
     TrialProposed,
     TrialStarted,
     WorkerLost,
@@ -32,6 +29,7 @@ from ecoNAS.records import Costs, Outcome
 from ecoNAS.search.growth import NUM_FIRST
 from ecoNAS.search.memory import Seen
 from ecoNAS.search.parts import Parts, Result
+from ecoNAS.search.pausing import Pausing, UnderWay
 from ecoNAS.search.storage import is_whole, orphans, tell
 from ecoNAS.search.streaks import Hopeless, Streak, explain
 
@@ -44,25 +42,6 @@ StopReason = Literal["trials", "budget", "plateau", "interrupted"] | Hopeless
 
 
 @dataclass(slots=True)
-class _Running:
-    """A candidate under way, or paused at a rung.
-
-    Attributes:
-        first: Its first task.
-        task: What a worker does with it now.
-        result: What it showed at its last rung; None before the first.
-    """
-
-    trial: Trial
-    candidate: Any
-    screening: Screening
-    first: Any
-    task: Any
-    result: Any = None
-    attempt: int = 1
-
-
-@dataclass(slots=True)
 class SearchLoop:
     """One search, from its first or its next trial to its end."""
 
@@ -70,11 +49,15 @@ class SearchLoop:
     is_stopping: bool = False
     is_abandoning: bool = False
     outcomes: Counter[Outcome] = field(default_factory=Counter)
-    _running: dict[int, _Running] = field(default_factory=dict)
-    _paused: dict[int, _Running] = field(default_factory=dict)
+    _running: dict[int, UnderWay] = field(default_factory=dict)
+    _pausing: Pausing = field(init=False)
     _streak: Streak = field(default_factory=Streak)
     _full: str = ""
     _flat: str = ""
+
+    def __post_init__(self) -> None:
+        """Begin with nobody waiting."""
+        self._pausing = Pausing(self.parts, self._log)
 
     @property
     def num_counted(self) -> int:
@@ -112,7 +95,7 @@ class SearchLoop:
                 self._note(event, evaluations.get(event.digest))
             elif isinstance(event, ScaleFixed):
                 parts.growth.restore(event)
-            self._note_rung(event)
+            self._pausing.note(event)
         for trial in orphans(parts.study):
             event_or_none = ended.get(trial.number)
             if not is_whole(trial, list(parts.space.choices)):
@@ -127,7 +110,7 @@ class SearchLoop:
                 elif evaluation.outcome is Outcome.STOPPED:
                     self._restore_paused(trial, candidate, evaluation)
                 else:
-                    self._end_evaluated(trial, evaluation)
+                    self._end_evaluated(trial, evaluation, evaluation)
         self._streak = Streak()  # what ended an earlier session may have been mended since
 
     def run(self) -> RunEnded:
@@ -144,7 +127,10 @@ class SearchLoop:
             if not self._running:
                 if reason is not None:
                     break
-                self._stop_paused()  # all that were asked for were begun, and nobody is to go on
+                for number in sorted(
+                    self._pausing.waiting
+                ):  # all that were asked for were begun, and nobody is to go on
+                    self._stop_paused(number, "others were better at its rung")
                 continue
             finished = self.parts.workers.next_finished(POLL_S)
             if self.is_abandoning:
@@ -162,11 +148,13 @@ class SearchLoop:
         """Give a free worker something to do: a paused candidate that is to go on, or a new one."""
         if len(self._running) >= self.parts.workers.capacity:
             return False
-        found = self.parts.rungs.promotable() if self.parts.rungs is not None else None
+        found = self._pausing.promotable()
         if found is not None:
-            self._promote(*found)
+            self._full = self.why_full(self._pausing.waiting[found[0]].screening.costs)
+            if not self._full:
+                self._start(self._pausing.promote(*found))
             return True
-        if self.num_counted + len(self._running) + len(self._paused) >= self.parts.trials:
+        if self.num_counted + len(self._running) + len(self._pausing.waiting) >= self.parts.trials:
             return False
         self._propose()
         return True
@@ -211,26 +199,13 @@ class SearchLoop:
         if self._full or self.is_stopping:  # left as it is: a later session takes it up
             return
         parts.memory.note(digest, Seen(trial.number))
-        parts.budget.promise(trial.number, screening.costs)
         task = parts.make_task(trial.number, candidate, screening)
-        self._running[trial.number] = _Running(trial, candidate, screening, task, task)
-        self._submit(trial.number)
+        self._start(UnderWay(trial, candidate, screening, task, task))
 
-    def _promote(self, number: int, rung: int) -> None:
-        """Let a paused candidate go on from a rung."""
-        running = self._paused[number]
-        self._full = self.why_full(running.screening.costs)
-        if self._full:
-            return
-        event = TrialPromoted(trial=number, digest=running.candidate.digest, rung=rung)
-        self._log(event)
-        self._note_rung(event)
-        self._resume_paused(number)
-
-    def _resume_paused(self, number: int) -> None:
-        running = self._running[number] = self._paused.pop(number)
-        running.task, running.attempt = self.parts.go_on(running.first, running.result), 1
-        self.parts.budget.promise(number, running.screening.costs)
+    def _start(self, candidate: UnderWay) -> None:
+        number = candidate.trial.number
+        self.parts.budget.promise(number, candidate.screening.costs)
+        self._running[number] = candidate
         self._submit(number)
 
     def _submit(self, number: int) -> None:
@@ -250,85 +225,55 @@ class SearchLoop:
                 return
         following = self.parts.next_task(finished.task, finished.result) if finished.result is not None else None
         if following is not None:
+            self._log(CandidateProfiled(digest=running.candidate.digest, phases=self.parts.phases(finished.result)))
             running.task = following
             self.parts.workers.submit(following)
             return
         del self._running[number]
         if finished.result is not None:
-            phases, result = self.parts.phases(finished.result), finished.result
-            if running.result is not None:
-                result = self.parts.join(running.result, result)
-            self.parts.folder.write_evaluation(result)
-            if result.outcome is Outcome.STOPPED:
-                self._pause(running, result, phases)
-            else:
-                self._end_evaluated(running.trial, result, phases)
+            self._take_in(running, finished.result)
             return
         log = self.parts.folder.log(number)
         log.write_text(finished.error + "\n", encoding="utf-8")
         reason = f"{_last_line(finished.error)} (see {log.relative_to(self.parts.folder.path)})"
         self._end(running.trial, _ended(running.trial, running.candidate.digest, Outcome.FAILED, reason))
 
-    def _pause(self, running: _Running, result: Result, phases: tuple[Phase, ...]) -> None:
-        """Keep a candidate, whose result is on disk, at the rung that it reached."""
-        number, values = running.trial.number, self.parts.values(result)
-        assert values is not None
-        event = RungReached(
-            trial=number,
-            digest=result.digest,
-            rung=self.parts.rung_of(result),
-            values=values,
-            duration_s=(result.ended - result.started).total_seconds(),
-            phases=phases,
-        )
-        running.result, self._paused[number] = result, running
-        self._log(event)
-        self._note_rung(event)
-
-    def _note_rung(self, event: Event) -> None:
-        """Take in what an event says of rungs."""
-        rungs = self.parts.rungs
-        if rungs is None:
+    def _take_in(self, running: UnderWay, part: Result) -> None:
+        """Keep what a worker returned, and pause its candidate or end its trial."""
+        result = part if running.result is None else self.parts.join(running.result, part)
+        self.parts.folder.write_evaluation(result)
+        if result.outcome is not Outcome.STOPPED:
+            self._end_evaluated(running.trial, result, part)
             return
-        if isinstance(event, RungReached):
-            rungs.note(event.trial, event.rung, event.values)
-        elif isinstance(event, TrialPromoted):
-            rungs.go_on(event.trial, event.rung)
-        elif isinstance(event, TrialEnded):
-            rungs.leave(event.trial)
+        self._pausing.pause(running, result, part)
+        while (number := self._pausing.one_too_many()) is not None:
+            self._stop_paused(number, "its checkpoint had to make room")
 
-    def _restore_paused(self, trial: Trial, candidate: Any, evaluation: Any) -> None:
+    def _restore_paused(self, trial: Trial, candidate: Any, result: Result) -> None:
         """Take up a candidate that an earlier driver left at a rung, or on its way from it."""
-        parts, number, rungs = self.parts, trial.number, self.parts.rungs
-        assert rungs is not None  # a resumed run keeps its rungs
-        screening = parts.screen(candidate)
-        task = parts.make_task(number, candidate, screening)
-        parts.memory.note(candidate.digest, Seen(number))
-        running = _Running(trial, candidate, screening, task, task, evaluation)
-        self._paused[number] = running
-        if rungs.place_of(number) != parts.rung_of(evaluation):  # the driver died before it said so
-            self._pause(running, evaluation, parts.phases(evaluation))
-        elif number not in rungs.paused:
-            self._resume_paused(number)
+        parts, screening = self.parts, self.parts.screen(candidate)
+        parts.memory.note(candidate.digest, Seen(trial.number))
+        task = parts.make_task(trial.number, candidate, screening)
+        if self._pausing.restore(UnderWay(trial, candidate, screening, task, task, result)):
+            self._start(self._pausing.take(trial.number))
 
-    def _stop_paused(self) -> None:
-        """End the candidates that nobody will let go on."""
-        for running in self._paused.values():
-            digest, result = running.candidate.digest, running.result
-            event = _ended(running.trial, digest, Outcome.STOPPED, "others were better at its rung", result.violations)
-            self._end(running.trial, event, result)
-        self._paused.clear()
+    def _stop_paused(self, number: int, reason: str) -> None:
+        """End a paused candidate for good."""
+        running = self._pausing.waiting.pop(number)
+        violations = running.result.violations
+        event = _ended(running.trial, running.candidate.digest, Outcome.STOPPED, reason, violations)
+        self._end(running.trial, event, running.result)
 
-    def _end_evaluated(self, trial: Trial, evaluation: Result, phases: tuple[Phase, ...] | None = None) -> None:
-        """End a trial whose evaluation is on disk; `phases` None for all that it tells of."""
+    def _end_evaluated(self, trial: Trial, evaluation: Result, part: Result) -> None:
+        """End a trial whose evaluation is on disk; `part` is what was done last."""
         event = TrialEnded(
             trial=trial.number,
             digest=evaluation.digest,
             outcome=evaluation.outcome,
             reason=evaluation.reason,
             violations=evaluation.violations,
-            duration_s=(evaluation.ended - evaluation.started).total_seconds(),
-            phases=self.parts.phases(evaluation) if phases is None else phases,
+            duration_s=(part.ended - part.started).total_seconds(),
+            phases=self.parts.phases(part),
         )
         self._end(trial, event, evaluation)
         self._fix_scale(at_least=NUM_FIRST)
@@ -336,7 +281,7 @@ class SearchLoop:
     def _end(self, trial: Trial, event: TrialEnded, evaluation: Result | None = None) -> None:
         """Write that a trial ended, remember it, and tell the study."""
         self._log(event)
-        self._note_rung(event)
+        self._pausing.note(event)
         self._note(event, evaluation)
         self._tell(trial, event)
 

@@ -129,6 +129,7 @@ class Parts:
         rungs: Where trainings are paused; None where each goes to its end at once.
         rung_of: The place of the last rung that a result reached.
         go_on: (first task, result so far) to the task that goes on from there.
+        must_make_room: Whether the worst of the paused candidates has to end.
         join: (result so far, what was done since) to one result.
         phases: The stretches of a result, for the ledger.
         on_event: Called after each event was written.
@@ -151,6 +152,7 @@ class Parts:
     rungs: Rungs | None = None
     rung_of: Callable[[Any], int] = lambda result: 0
     go_on: Callable[[Any, Any], Any] = lambda task, result: task
+    must_make_room: Callable[[], bool] = lambda: False
     join: Callable[[Any, Any], Any] = lambda before, result: result
     errors: Callable[[Any], tuple[float, ...] | None] = lambda evaluation: None
     phases: Callable[[Any], tuple[Phase, ...]] = phases_of

@@ -15,6 +15,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Optimizer
 
 from ecoNAS.architecture import derive_seed
 from ecoNAS.config import TrainingConfig
@@ -49,6 +50,19 @@ class EpochResult:
     images_seen: int
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a training goes on.
+
+    Attributes:
+        epoch: How many epochs are over.
+        fill: Fills the network and its optimiser with what they had come to.
+    """
+
+    epoch: int
+    fill: Callable[[nn.Module, Optimizer], None]
+
+
 def train(
     network: nn.Module,
     data: DataSet,
@@ -57,6 +71,9 @@ def train(
     device: str = "cpu",
     *,
     at_batch_boundary: Callable[[], None] = lambda: None,
+    start: Start | None = None,
+    until: int | None = None,
+    keep: Callable[[Optimizer], None] | None = None,
 ) -> Iterator[EpochResult]:
     """Train a network in place and yield after each epoch; between two items it is in evaluation mode.
 
@@ -68,6 +85,9 @@ def train(
         device: 'cpu' or a CUDA device.
         at_batch_boundary: Called before each batch, of training and of validation; may wait while others measure the
             device.
+        start: Where the training goes on; None to begin it.
+        until: The last epoch of this part; None for that of the recipe.
+        keep: Called after the last epoch of this part, with the optimiser that goes on.
 
     Yields:
         One result an epoch.
@@ -78,10 +98,13 @@ def train(
         DataError: if the recipe's augmentation does not suit the data.
     """
     with memory_checked("moving network and images to the device"):
-        loop = _Loop(network, data, recipe, device, at_batch_boundary)
-    for epoch in range(1, recipe.epochs + 1):
+        loop = _Loop(network, data, recipe, device, at_batch_boundary, start=start)
+    last = until or recipe.epochs
+    for epoch in range(1 if start is None else start.epoch + 1, last + 1):
         with memory_checked(f"epoch {epoch}"):
             result = loop.run_epoch(epoch, seed)
+        if epoch == last and keep is not None:
+            keep(loop.optimizer)
         yield result
 
 
@@ -115,6 +138,8 @@ class _Loop:
         recipe: TrainingConfig,
         device: str,
         at_batch_boundary: Callable[[], None],
+        *,
+        start: Start | None,
     ) -> None:
         self._data = data
         self._recipe = recipe
@@ -130,8 +155,11 @@ class _Loop:
         # Channels last trains up to 1.4 times as fast on a CPU.
         self._network = network.to(device).to(memory_format=torch.channels_last)
         quicken_batch_norm(network, self._updates_per_epoch)
-        self._optimizer = build_optimizer(network, recipe)
-        self._schedule = build_schedule(self._optimizer, recipe, self._updates_per_epoch)
+        self.optimizer = build_optimizer(network, recipe)
+        if start is not None:
+            start.fill(network, self.optimizer)
+        epoch = start.epoch if start is not None else 0
+        self._schedule = build_schedule(self.optimizer, recipe, self._updates_per_epoch, epoch)
 
     def run_epoch(self, epoch: int, seed: int) -> EpochResult:
         """Train for one epoch (from 1) and look at the validation split."""
@@ -185,9 +213,9 @@ class _Loop:
         loss = functional.cross_entropy(
             logits_bk, self._labels_n[indices_b], label_smoothing=self._recipe.label_smoothing
         )
-        self._optimizer.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self._optimizer.step()
+        self.optimizer.step()
         return loss.detach()
 
 

@@ -1,7 +1,8 @@
 """A search without networks: the space is real, costs and accuracies are arithmetic, evaluations come at once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -16,6 +17,7 @@ from ecoNAS.run_folder import RunFolder
 from ecoNAS.search.beliefs import Target
 from ecoNAS.search.budget import Budget
 from ecoNAS.search.growth import Growth, Plateau
+from ecoNAS.search.halving import SPREADS, Rungs
 from ecoNAS.search.loop import SearchLoop
 from ecoNAS.search.memory import Memory
 from ecoNAS.search.parts import Parts
@@ -24,6 +26,7 @@ from ecoNAS.search.storage import open_study
 from ecoNAS.space.search_space import SearchSpace
 
 SPACES = Path(__file__).parents[2] / "search_spaces"
+RUNGS = ("epoch 1", "epoch 3")
 PROBLEM = Problem(input_channels=1, resolution=8, num_classes=10)
 
 
@@ -34,6 +37,7 @@ class FakeTask:
     trial: int
     candidate: Candidate
     costs: Costs
+    level: int = 0
 
 
 def fake_costs(architecture: Architecture) -> Costs:
@@ -85,7 +89,9 @@ class Bench:
     run: Callable[[FakeTask], Evaluation] = fake_evaluation
     budget: Budget = field(default_factory=Budget)
     plateau: Plateau | None = None
+    factor: float = 0.0  # of halving; 0 for none
     evaluated: list[str] = field(default_factory=list)
+    parts: list[tuple[int, int]] = field(default_factory=list)
 
     def loop(self) -> SearchLoop:
         """Return a new driver's loop."""
@@ -94,6 +100,7 @@ class Bench:
         constraints: list[Constraint] = [parse_constraint(text, units) for text in self.bounds]
         memory = Memory()
         objectives = Objectives((OBJECTIVES["accuracy"], OBJECTIVES["params"]), 1e6)
+        rungs = Rungs(RUNGS, self.factor, objectives.directions, SPREADS["crowding"]) if self.factor else None
         context = SamplerContext(
             space,
             0,
@@ -102,9 +109,12 @@ class Bench:
             lambda candidate: screen(space.costs(candidate), constraints),
             tuple(Target(item.name, item.direction, item.known) for item in objectives.items),
             memory.__contains__,
+            rungs=rungs,
         )
         sampler = CandidateSampler(space, SAMPLERS[self.sampler](context), memory.__contains__)
         study = open_study(self.folder.study, objectives.names, objectives.directions, sampler)
+        if rungs is not None:
+            rungs.choose = partial(sampler.choose, study)
         return SearchLoop(
             Parts(
                 space=space,
@@ -125,6 +135,9 @@ class Bench:
                 ),
                 trials=self.trials,
                 budget=self.budget,
+                rungs=rungs,
+                rung_of=lambda evaluation: int(evaluation.reason),
+                go_on=lambda task, evaluation: replace(task, level=int(evaluation.reason) + 1),
             )
         )
 
@@ -134,4 +147,8 @@ class Bench:
 
     def _evaluate(self, task: FakeTask) -> Evaluation:
         self.evaluated.append(task.candidate.digest)
-        return self.run(task)
+        self.parts.append((task.trial, task.level))
+        found = self.run(task)
+        if self.factor and task.level < len(RUNGS) and found.outcome is Outcome.EVALUATED:
+            return found.model_copy(update={"outcome": Outcome.STOPPED, "reason": str(task.level)})
+        return found

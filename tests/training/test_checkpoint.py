@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ecoNAS.errors import RunFolderError
-from ecoNAS.training.checkpoint import load_weights, save_weights
+from ecoNAS.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 
 
 def network(width: int = 4) -> nn.Module:
@@ -63,3 +63,10 @@ def test_weights_of_another_version_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(RunFolderError, match=r"w.safetensors holds weights of version None; this ecoNAS reads 1"):
         load_weights(network(), tmp_path / "w.safetensors")
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    path, first, other = tmp_path / "1.safetensors", network(), network(8)
+    save_checkpoint(first, torch.optim.AdamW(first.parameters()), path)
+    with pytest.raises(RunFolderError, match="does not fit this architecture"):
+        load_checkpoint(other, torch.optim.AdamW(other.parameters()), path)

@@ -1,6 +1,8 @@
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,15 +12,17 @@ from timm.models._efficientnet_blocks import EdgeResidual, InvertedResidual
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Optimizer
 
 from ecoNAS.architecture import derive_seed
 from ecoNAS.config import DataConfig, TrainingConfig
 from ecoNAS.data.datasets import DataSet, load_data
 from ecoNAS.data.images import ImageSplit
 from ecoNAS.data.transforms import Normaliser
+from ecoNAS.training.checkpoint import load_checkpoint, save_checkpoint
 from ecoNAS.training.failures import DivergedError, MemoryExhaustedError
 from ecoNAS.training.seeding import seeded
-from ecoNAS.training.trainer import EpochResult, predict, train
+from ecoNAS.training.trainer import EpochResult, Start, predict, train
 
 
 class Tokens(nn.Module):
@@ -267,3 +271,29 @@ def test_a_gpu_trains_as_well(digits: DataSet) -> None:
     *_, last = train(hybrid(), digits, TrainingConfig(epochs=6, lr=8e-3), 0, device="cuda")
 
     assert last.accuracy.value > 0.9
+
+
+@pytest.mark.parametrize("make", [tiny, hybrid])
+@pytest.mark.parametrize("restarts", [(), (2,)])
+def test_a_training_goes_on_from_its_checkpoint_as_if_it_had_never_paused(
+    tmp_path: Path, restarts: tuple[int, ...], make: Callable[[], nn.Module]
+) -> None:
+    data, recipe = load_data(DataConfig(name="digits")), TrainingConfig(epochs=4, restarts=restarts)
+    path = tmp_path / "2.safetensors"
+
+    def part(network: nn.Module, start: Start | None, until: int | None) -> list[EpochResult]:
+        def keep(optimizer: Optimizer) -> None:
+            save_checkpoint(network, optimizer, path)
+
+        return list(train(network, data, recipe, 5, start=start, until=until, keep=keep if until else None))
+
+    whole, second = make(), make()
+    epochs = part(whole, None, None)
+    begun = part(make(), None, 2)
+    later = part(second, Start(2, partial(load_checkpoint, path=path)), None)
+
+    assert [item.record.train_loss for item in begun + later] == [item.record.train_loss for item in epochs]
+    assert [item.images_seen for item in begun + later] == [item.images_seen for item in epochs]
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(second.state_dict()[name], tensor), name
+    assert list(tmp_path.iterdir()) == [path]

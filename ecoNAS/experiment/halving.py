@@ -1,0 +1,66 @@
+"""Trainings that pause: the rungs of an experiment, one record from its parts, and checkpoints within their bound."""
+
+import shutil
+from dataclasses import dataclass
+
+from ecoNAS.events import Event, TrialEnded
+from ecoNAS.experiment.setup import Setup
+from ecoNAS.records import Evaluation
+from ecoNAS.run_folder import RunFolder
+from ecoNAS.search.halving import SPREADS, Rungs
+
+
+def rungs_of(setup: Setup) -> Rungs | None:
+    """Return the rungs of an experiment, empty; None where it finishes every training at once."""
+    halving = setup.config.search.halving
+    if halving is None or not setup.rungs:
+        return None
+    names = tuple(f"epoch {epoch}" for epoch in setup.rungs)
+    return Rungs(names, halving.factor, setup.objectives.directions, SPREADS[halving.spread])
+
+
+def join(before: Evaluation, later: Evaluation) -> Evaluation:
+    """Return one evaluation of a training that was paused: joules and seconds of both parts are added."""
+    one, other = before.training, later.training
+    joined = later.model_copy(update={"started": before.started})
+    if one is None or other is None:
+        return joined
+    changes = {
+        "curve": (*one.curve, *other.curve),
+        "energy": one.energy + other.energy if one.energy is not None and other.energy is not None else None,
+        "energy_note": "; ".join(filter(None, (one.energy_note, other.energy_note))),
+        "duration_s": one.duration_s + other.duration_s,
+        "paused_s": one.paused_s + other.paused_s,
+        "started": one.started,
+    }
+    return joined.model_copy(update={"training": other.model_copy(update=changes)})
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """Where paused trainings of a run wait.
+
+    Attributes:
+        limit_bytes: What they may take together.
+    """
+
+    folder: RunFolder
+    limit_bytes: float
+
+    def num_bytes(self) -> int:
+        """Return what they take."""
+        return sum(path.stat().st_size for path in self.folder.checkpoints.rglob("*") if path.is_file())
+
+    def is_full(self) -> bool:
+        """Return whether the worst of them should make room."""
+        return self.num_bytes() > self.limit_bytes
+
+    def note(self, event: Event) -> None:
+        """Remove what nobody will go on from."""
+        if isinstance(event, TrialEnded):
+            shutil.rmtree(self.folder.checkpoints / event.digest, ignore_errors=True)
+
+    def tidy(self) -> None:
+        """Remove what a driver that died left of trials that had ended."""
+        for event in self.folder.events:
+            self.note(event)
