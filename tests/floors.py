@@ -37,7 +37,7 @@ HIDDEN_IMPORTS_ALLOWED = {
     "ecoNAS.cli": "each command imports what it needs: `econas front` must not wait for torch",
     "ecoNAS.analysis.run:Run.model": "only this method needs torch; reading a run does not",
     "ecoNAS.analysis.run:Run.front": "only notebooks need pandas, which is slow to import",
-    "ecoNAS.energy.measure:_peak_rss_bytes": "the module `resource` is not on Windows",
+    "ecoNAS.energy.measure:peak_rss_bytes": "the module `resource` is not on Windows",
     "ecoNAS.energy.meters.nvml": "nvidia-ml-py is asked for only where a GPU is meant",
     "ecoNAS.energy.select:_from_path": "a user's own module, by the dotted path of the experiment",
     "ecoNAS.energy.onnx_runner": "onnxruntime is an extra, and NumPy comes with it",

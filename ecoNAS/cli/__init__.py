@@ -25,13 +25,28 @@ from ecoNAS.cli import (
     front,
     import_records,
     measure,
+    plan,
     report,
     search,
     show,
 )
 from ecoNAS.errors import EcoNASError
 
-COMMANDS = (search, evaluate, front, show, compare, report, export, measure, import_records, calibrate, bench, doctor)
+COMMANDS = (
+    plan,
+    search,
+    evaluate,
+    front,
+    show,
+    compare,
+    report,
+    export,
+    measure,
+    import_records,
+    calibrate,
+    bench,
+    doctor,
+)
 
 
 class _Parser(argparse.ArgumentParser):

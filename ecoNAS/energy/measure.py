@@ -182,17 +182,17 @@ class _Memory:
         # 5 makes the kernel forget the peak (proc(5), clear_refs); elsewhere an earlier peak may hide this one.
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        self._before_bytes = _peak_rss_bytes()
+        self._before_bytes = peak_rss_bytes()
 
     def peak_bytes(self) -> int | None:
         """Return bytes; None where the process has been larger before, so that its peak says nothing."""
         if self._gpu_peak_bytes is not None:
             return self._gpu_peak_bytes()
-        grown = _peak_rss_bytes() - self._before_bytes
+        grown = peak_rss_bytes() - self._before_bytes
         return grown if grown > 0 else None
 
 
-def _peak_rss_bytes() -> int:
+def peak_rss_bytes() -> int:
     """Return the largest resident size of this process since it began, or since the kernel was told to forget it."""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()

@@ -1,5 +1,6 @@
 """Who evaluates the candidates of a run: Ray actors in the right places, or this process itself."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import torch
@@ -9,7 +10,7 @@ from ecoNAS.evaluation.devices import gpu_uuid
 from ecoNAS.evaluation.evaluate import evaluate
 from ecoNAS.evaluation.ray_workers import Places, RayWorkers
 from ecoNAS.evaluation.task import EvaluationTask
-from ecoNAS.evaluation.workers import InProcessWorkers
+from ecoNAS.evaluation.workers import InProcessWorkers, ResultT
 from ecoNAS.experiment.interrupt import Interrupt
 from ecoNAS.experiment.setup import Setup, gpu_share, profiled_on
 from ecoNAS.records import Evaluation, Outcome
@@ -28,16 +29,26 @@ def next_stage(task: EvaluationTask, evaluation: Evaluation) -> EvaluationTask |
 
 def open_workers(setup: Setup, interrupt: Interrupt) -> AbstractContextManager[AnyWorkers]:
     """Return who evaluates the candidates of an experiment."""
-    config = setup.config.workers
-    if config.kind == "in_process":
+    if setup.config.workers.kind == "in_process":
         return InProcessWorkers(lambda task: evaluate(task, interrupt.check))
+    return open_ray(setup, evaluate)
+
+
+def open_ray(setup: Setup, run: Callable[[EvaluationTask], ResultT]) -> RayWorkers[EvaluationTask, ResultT]:
+    """Return as many Ray workers as the experiment has, each with its share of the machine.
+
+    Args:
+        setup: Of the experiment.
+        run: What they do with a task; importable by name.
+    """
+    config = setup.config.workers
     gpus = gpu_share(setup.num_gpus, setup.num_workers) if setup.device == "cuda" else 0.0
     places: Places[EvaluationTask] | None = None
     if setup.is_staged and setup.reference is not None:
         needed = profiled_on(setup.reference, gpu_uuid(setup.device))
         places = Places(_here, lambda task: needed if task.stage == "profile" else None)
     return RayWorkers(
-        evaluate,
+        run,
         setup.num_workers,
         config.cpus_per_trial,
         gpus,
