@@ -95,6 +95,8 @@ class SearchConfig(Frozen):
     plateau: PlateauConfig | None = Field(None, description="stop early where the front grows no more; None: never")
     sampler: str = "auto"
     halving: HalvingConfig | None = Field(None, description="pause trainings at rungs; None: finish each at once")
+    warm_start: tuple[Path, ...] = Field((), description="run folders whose evaluations are reused and learned from")
+    enqueue: tuple[Path, ...] = Field((), description="what comes first: architecture.json files, or runs' fronts")
     proxies: tuple[str, ...] = Field((), description="zero-cost proxies that help `auto` to predict: naswot, snip")
     measure_first: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
@@ -223,8 +225,10 @@ class ExperimentConfig(Frozen):
         energy = config.energy
         if energy.coefficients is not None:
             energy = energy.model_copy(update={"coefficients": file.resolve(energy.coefficients)})
-        space = file.resolve(config.search_space)
-        config = config.model_copy(update={"data": data, "energy": energy, "search_space": space})
+        space, search = file.resolve(config.search_space), config.search
+        paths = {name: tuple(map(file.resolve, getattr(search, name))) for name in ("warm_start", "enqueue")}
+        search = search.model_copy(update=paths)
+        config = config.model_copy(update={"data": data, "energy": energy, "search_space": space, "search": search})
         config._file = file
         return config
 

@@ -52,11 +52,11 @@ class Phase(Frozen):
 def phases_of(evaluation: Evaluation) -> tuple[Phase, ...]:
     """Return the stretches of an evaluation: its profile, and its training, also one that came to nothing.
 
-    A profile that was there before it began was told of then.
+    What was there before it began was told of then, or belongs to the bill of another run.
     """
     profiles, training = evaluation.profiles, evaluation.training
     found = [profiling(profile) for profile in profiles if profile.started >= evaluation.started]
-    if training is not None:
+    if training is not None and training.started >= evaluation.started:
         found.append(trained(training))
     elif evaluation.outcome is Outcome.INFEASIBLE:
         begun = max(profiles[-1].ended, evaluation.started) if profiles else evaluation.started

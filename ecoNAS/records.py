@@ -216,6 +216,7 @@ class Evaluation(Frozen):
         profile: Joules per image of the deployment; None where the candidate came not so far.
         profile_b1: The same at batch 1, where that was asked for.
         replicates: Further trainings with other seeds, where the first score was doubtful; their weights are dropped.
+        trained_in: The run whose training was taken over; empty where it was trained here.
         violations: By constraint, (value - bound) / |bound|: above 0 is broken. `trainable` is 1 for infeasible ones.
         reason: Why the outcome is not `evaluated`, in one line; empty otherwise.
     """
@@ -231,6 +232,7 @@ class Evaluation(Frozen):
     profile_b1: EnergyProfile | None = None
     training: Training | None = None
     replicates: tuple[Training, ...] = ()
+    trained_in: str = ""
     violations: dict[str, float] = {}
     worker: str = ""
     started: datetime

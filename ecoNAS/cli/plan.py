@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecoNAS.cli.search import add_overrides, read_overrides
+
 if TYPE_CHECKING:
     from ecoNAS.experiment.plan import Interval, Plan, Total
 
@@ -14,16 +16,13 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:  # argparse
     """Add the command to the parser."""
     parser = commands.add_parser("plan", help="estimate what a search would cost, from a few timed networks")
     parser.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="experiment file")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="change one value of the file"
-    )
+    add_overrides(parser)
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Time a few networks and print what follows; return 0."""
-    from ecoNAS.cli.search import read_overrides
     from ecoNAS.config import ExperimentConfig
 
     config = ExperimentConfig.from_yaml(arguments.experiment, read_overrides(arguments.overrides))

@@ -60,6 +60,8 @@ def evaluate(task: EvaluationTask, at_batch_boundary: Callable[[], None] = lambd
     outcome, reason, training = Outcome.EVALUATED, "", None
     if not screening.passes:
         outcome, reason = Outcome.REFUSED, screening.reason
+    elif task.training is not None:
+        training = task.training
     elif task.stage != "profile":
         try:
             training = (
@@ -80,6 +82,7 @@ def evaluate(task: EvaluationTask, at_batch_boundary: Callable[[], None] = lambd
         profile=profile,
         profile_b1=profile_b1,
         training=training,
+        trained_in=task.trained_in if training is not None else "",
         violations=screening.violations,
         worker=f"{socket.gethostname()}:{os.getpid()}",
         started=started,

@@ -15,7 +15,7 @@ from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.measurement import MeterInfo
 from ecoNAS.models.baseline import build_baseline
 from ecoNAS.models.network import build_network
-from ecoNAS.records import Costs, EnergyProfile, ProfileKey, TrainingKey, Workload
+from ecoNAS.records import Costs, EnergyProfile, ProfileKey, Training, TrainingKey, Workload
 from ecoNAS.training.seeding import seeded
 
 
@@ -128,6 +128,8 @@ class EvaluationTask(NetworkTask):
         stage: `profile` measures and does not train; `train` trains and takes `profile` as it is; `whole` does both.
         profile: What was measured before; None to measure.
         profile_b1: The same at batch 1.
+        training: What an equal training gave before; None to train.
+        trained_in: The run that it was done in.
     """
 
     trial: int
@@ -137,6 +139,8 @@ class EvaluationTask(NetworkTask):
     stage: Literal["whole", "profile", "train"] = "whole"
     profile: EnergyProfile | None = None
     profile_b1: EnergyProfile | None = None
+    training: Training | None = None
+    trained_in: str = ""
 
     @property
     def model(self) -> str:

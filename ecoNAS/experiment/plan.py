@@ -26,9 +26,10 @@ from ecoNAS.evaluation.probe import Probe, probe
 from ecoNAS.evaluation.task import EvaluationTask
 from ecoNAS.evaluation.workers import Finished, InProcessWorkers, Workers
 from ecoNAS.experiment.setup import Setup
+from ecoNAS.experiment.study import sampler_context
 from ecoNAS.experiment.workers import open_ray
-from ecoNAS.search.beliefs import Target
-from ecoNAS.search.samplers import SAMPLERS, CandidateSampler, SamplerContext, distributions
+from ecoNAS.search.memory import Memory
+from ecoNAS.search.samplers import SAMPLERS, CandidateSampler, distributions
 
 Floats = NDArray[np.float64]
 
@@ -194,11 +195,7 @@ def _probed(finished: Finished[EvaluationTask, Probe]) -> Probe:
 def _time_proposals(setup: Setup, known: Sequence[tuple[Candidate, Screening]]) -> tuple[float, float]:
     """Return seconds of the sampler's first proposal, and of one amid the search, told of invented scores."""
     search, space = setup.config.search, setup.space
-    targets = tuple(
-        Target(item.name, item.direction, setup.how_known(item), setup.bound_on(item))
-        for item in setup.objectives.items
-    )
-    context = SamplerContext(space, search.seed, search.trials, 0, setup.screen, targets, lambda digest: False)
+    context = sampler_context(setup, Memory())
     sampler = CandidateSampler(space, SAMPLERS[search.sampler](context), context.is_seen, search.seed)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=list(setup.objectives.directions), sampler=sampler)
@@ -211,7 +208,7 @@ def _time_proposals(setup: Setup, known: Sequence[tuple[Candidate, Screening]]) 
 
     first_s, rng = ask(), np.random.default_rng(0)
     for candidate, screening in known[: max(2, search.trials // 2)]:
-        values = [screening.values.get(target.name, float(rng.random()) + 0.1) for target in targets]
+        values = [screening.values.get(target.name, float(rng.random()) + 0.1) for target in context.targets]
         trial = optuna.trial.create_trial(params=space.parameters(candidate), distributions=names, values=values)
         study.add_trial(trial)
     amid_s = ask()  # counts what the pool needs, once

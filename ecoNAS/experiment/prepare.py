@@ -25,6 +25,7 @@ from ecoNAS.evaluation.devices import gpu_uuid
 from ecoNAS.evaluation.objectives import OBJECTIVES, objectives_of
 from ecoNAS.evaluation.profiling import profile_network
 from ecoNAS.experiment.setup import Setup
+from ecoNAS.experiment.warm_start import check_earlier_runs
 from ecoNAS.measurement import MeterInfo
 from ecoNAS.records import EnergyProfile
 from ecoNAS.search.samplers import SAMPLERS
@@ -89,6 +90,7 @@ def prepare(config: ExperimentConfig, baseline: EnergyProfile | None = None) -> 
     )
     _check_training_energy(setup)
     _check_measure_first(setup)
+    check_earlier_runs(setup)
     setup = _with_baseline(setup)
     setup = replace(setup, constraints=_constraints(setup))
     _require_a_way_through(setup)

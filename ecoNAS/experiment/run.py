@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,24 +28,21 @@ from ecoNAS.experiment.lane_notice import LaneNotice
 from ecoNAS.experiment.measure_first import Laboratory, MeasuredFirst
 from ecoNAS.experiment.metering import Prices, RunMeter
 from ecoNAS.experiment.outputs import Reporter, write_outputs
-from ecoNAS.experiment.proxies import ProxyScores
 from ecoNAS.experiment.resume import check_meter, check_unchanged, write_config
 from ecoNAS.experiment.setup import Setup
+from ecoNAS.experiment.study import open_run_study
+from ecoNAS.experiment.warm_start import WarmStart
 from ecoNAS.experiment.workers import AnyWorkers, next_stage, open_workers
 from ecoNAS.export.formats import DataCard
 from ecoNAS.records import Evaluation
 from ecoNAS.run_folder import RunFolder, describe_environment, write_atomically
-from ecoNAS.search.beliefs import Target
 from ecoNAS.search.budget import Budget
 from ecoNAS.search.growth import Growth, Plateau
-from ecoNAS.search.halving import Rungs
 from ecoNAS.search.loop import SearchLoop
 from ecoNAS.search.memory import Memory
 from ecoNAS.search.parts import Parts
 from ecoNAS.search.refine import Refinement, undecided
 from ecoNAS.search.replicate import Replication, doubtful
-from ecoNAS.search.samplers import SAMPLERS, CandidateSampler, SamplerContext
-from ecoNAS.search.storage import open_study
 
 logger = logging.getLogger(__name__)
 
@@ -118,8 +114,9 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
     config, memory, began_s = setup.config, Memory(), time.monotonic()
     before = read_ledger(tuple(folder.events))
     first = MeasuredFirst(setup, folder)
+    warm = WarmStart(setup, folder)
     rungs, checkpoints = rungs_of(setup), Checkpoints(folder, (config.search.halving or HalvingConfig()).disk)
-    study = _open_study(setup, folder, memory, first, rungs)
+    study = open_run_study(setup, folder, memory, first=first, rungs=rungs, warm=warm)
     _say_started(setup, folder, watcher, resume=resume)
     with (
         _run_meter(setup, folder, watcher) as meter,
@@ -157,8 +154,8 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
                 memory=memory,
                 tally=GateTally(setup.constraints),
                 screen=setup.screen,
-                make_task=lambda number, candidate, found: first.task(
-                    setup.task(number, candidate, found.costs, folder.path)
+                make_task=lambda number, candidate, found: warm.task(
+                    first.task(setup.task(number, candidate, found.costs, folder.path))
                 ),
                 values=setup.objectives.values,
                 errors=setup.objectives.errors,
@@ -194,33 +191,6 @@ def _growth(setup: Setup) -> Growth:
     plateau = Plateau(asked.trials, asked.gain) if asked is not None else None
     bounds = {item.name: item.bound for item in setup.constraints}
     return Growth(setup.objectives.names, setup.objectives.directions, bounds, plateau)
-
-
-def _open_study(
-    setup: Setup, folder: RunFolder, memory: Memory, first: MeasuredFirst, rungs: Rungs | None
-) -> optuna.Study:
-    search = setup.config.search
-    known = sum(1 for event in folder.events if event.type == "trial_ended")
-    objectives = setup.objectives
-    context = SamplerContext(
-        setup.space,
-        search.seed,
-        search.trials,
-        known,
-        setup.screen,
-        tuple(
-            Target(item.name, item.direction, setup.how_known(item), setup.bound_on(item)) for item in objectives.items
-        ),
-        memory.__contains__,
-        first.measuring,
-        ProxyScores(setup).measuring,
-        rungs,
-    )
-    sampler = CandidateSampler(setup.space, SAMPLERS[search.sampler](context), memory.__contains__, search.seed)
-    study = open_study(search.storage or folder.study, objectives.names, objectives.directions, sampler)
-    if rungs is not None:
-        rungs.choose = partial(sampler.choose, study)
-    return study
 
 
 def _say_started(setup: Setup, folder: RunFolder, watcher: Watcher, *, resume: bool) -> None:

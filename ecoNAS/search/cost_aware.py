@@ -26,7 +26,7 @@ from ecoNAS.architecture import derive_seed
 from ecoNAS.pareto import front
 from ecoNAS.search.acquisition import Prospects, Reached, expected_hypervolume_improvement
 from ecoNAS.search.beliefs import Beliefs, Observed, Outlook, Target
-from ecoNAS.search.gauges import Gauges, Kind, Measuring, Numbers
+from ecoNAS.search.gauges import Elsewhere, Gauges, Kind, Measuring, Numbers
 from ecoNAS.search.halving import Rungs
 from ecoNAS.search.pool import Candidates, Known, Pool
 from ecoNAS.search.spread import spread
@@ -57,6 +57,7 @@ class CostAwareProposer:
         measuring: Measuring | None = None,
         proxies: Measuring | None = None,
         rungs: Rungs | None = None,
+        elsewhere: Elsewhere | None = None,
         reference: Sequence[float] | None = None,
     ) -> None:
         """Prepare.
@@ -68,10 +69,12 @@ class CostAwareProposer:
             measuring: Measures objectives of candidates before one of them is proposed; None where that cannot be had.
             proxies: Measures what only helps to predict; None for nothing.
             rungs: Where trainings are paused, and what they show there; None where none is.
+            elsewhere: What other trainings showed; None for nothing.
             reference: The worst values worth having, one a target; None to read them from the front so far.
         """
         self._pool, self._targets, self._is_seen = pool, tuple(targets), is_seen
         self._measuring, self._proxies, self._rungs = measuring, proxies, rungs
+        self._elsewhere = elsewhere
         self._signs = np.array([target.sign for target in self._targets])
         self._reference: Floats | None = None if reference is None else np.array(reference) * self._signs
         self._start: list[Known] = []
@@ -214,11 +217,18 @@ class CostAwareProposer:
     def _new_beliefs(self) -> Beliefs:
         """Return beliefs about the numbers that this search can have."""
         others = {name: Kind("proxy") for name in self._proxies.names} if self._proxies is not None else {}
+        late = {target.name: target.sign for target in self._targets if target.known == "after_training"}
+        if self._elsewhere is not None:
+            others |= {name: Kind("rung", late[of]) for name, of in self._elsewhere.objectives.items()}
         for rung in self._rungs.names if self._rungs is not None else ():
-            late = [target for target in self._targets if target.known == "after_training"]
-            others |= {_at(rung, target.name): Kind("rung", target.sign) for target in late}
+            others |= {_at(rung, name): Kind("rung", sign) for name, sign in late.items()}
         numbers = Numbers.of(self._pool.reference())
-        return Beliefs.of(self._targets, self._pool.space.feature_decisions, numbers, others)
+        beliefs = Beliefs.of(self._targets, self._pool.space.feature_decisions, numbers, others)
+        for candidate, found in self._elsewhere.found if self._elsewhere is not None else ():
+            known = self._pool.known(candidate)
+            if known.passes:
+                beliefs.gauges.note(known, found)
+        return beliefs
 
     def _named(self, values: Sequence[float]) -> dict[str, float]:
         return dict(zip((target.name for target in self._targets), values, strict=True))

@@ -49,6 +49,19 @@ class Measuring:
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What trainings under other circumstances showed: another recipe, another seed.
+
+    Attributes:
+        objectives: The objective that each of the numbers is of, by the number's name.
+        found: Candidates with their numbers by name.
+    """
+
+    objectives: Mapping[str, str]
+    found: Sequence[tuple[Any, Mapping[str, float]]]  # Any: whatever the space holds
+
+
+@dataclass(frozen=True, slots=True)
 class Numbers:
     """The exact numbers of candidates as a surrogate takes them: logarithms, standardised, each kind once."""
 

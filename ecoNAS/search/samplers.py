@@ -21,7 +21,7 @@ from ecoNAS.architecture import derive_seed
 from ecoNAS.costs.screen import Screening
 from ecoNAS.search.beliefs import Target
 from ecoNAS.search.cost_aware import CostAwareProposer
-from ecoNAS.search.gauges import Measuring
+from ecoNAS.search.gauges import Elsewhere, Measuring
 from ecoNAS.search.halving import Rungs
 from ecoNAS.search.pool import Pool
 from ecoNAS.space.protocol import HasDigest, Parameters, Space
@@ -148,6 +148,7 @@ class SamplerContext:
         measuring: Measures objectives of candidates before one of them is trained; None where that cannot be had.
         proxies: Measures what helps to predict objectives; None for nothing.
         rungs: Where trainings are paused; None where none is.
+        elsewhere: What trainings in other runs showed; None for nothing.
         reference: The worst values worth having, one a target; None where nobody says.
     """
 
@@ -161,6 +162,7 @@ class SamplerContext:
     measuring: Measuring | None = None
     proxies: Measuring | None = None
     rungs: Rungs | None = None
+    elsewhere: Elsewhere | None = None
     reference: tuple[float, ...] | None = None
 
 
@@ -192,6 +194,7 @@ def cost_aware(context: SamplerContext, pool: Pool | None = None) -> Proposer:
         measuring=context.measuring,
         proxies=context.proxies,
         rungs=context.rungs,
+        elsewhere=context.elsewhere,
         reference=context.reference,
     )
 
