@@ -1,10 +1,12 @@
 """Does searching help? Hypervolume of each sampler as it grows with the images trained, by real trainings.
 
-In process, paired by seed. All runs are scored on one scale in accuracy and MACs, so that no run chooses its own.
-Prints a row a sampler, then what share of NSGA-II's images and training joules each needs to reach NSGA-II's final
-hypervolume.
+In process, paired by seed. All runs are scored on one scale in accuracy and MACs, so that no run chooses its own; only
+networks that were trained to the end count. Those that halve begin so many more networks that they train about as many
+images. Prints a row a sampler, then what share of NSGA-II's images, training joules and seconds each needs to reach
+NSGA-II's final hypervolume.
 
     python experiments/benchmarks/search_vs_random.py --seeds 10
+    python experiments/benchmarks/search_vs_random.py --epochs 9 --samplers random nsga2 auto auto+halving
     ECONAS_DATA=data python experiments/benchmarks/search_vs_random.py --data flowers17 --seeds 3 --epochs 10
 """
 
@@ -15,6 +17,8 @@ import multiprocessing
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -23,29 +27,34 @@ import torch
 from scipy.stats import t as student
 
 from ecoNAS import ExperimentConfig, load_run, prepare, run_search
+from ecoNAS.analysis.run import Run
+from ecoNAS.config import HalvingConfig
+from ecoNAS.events import RungReached, TrialEnded
 from ecoNAS.pareto import hypervolume_growth
 from ecoNAS.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLERS = ("random", "nsga2", "tpe", "auto", "auto+proxies")
+PLAIN = ("random", "nsga2", "tpe", "auto")
+SAMPLERS = (*PLAIN, "auto+proxies", "random+halving", "nsga2+halving", "auto+halving")
 # Accuracy is scored from the first figure up, MACs between the others on a logarithmic scale: a network of half the
 # MACs is worth the same everywhere on the front. The last figure is the bound of the experiment.
 SCALES = {"digits": (0.5, 2.5e3, 1.5e6), "flowers17": (0.15, 1e4, 8e6)}
-QUANTITIES = {"images": "images trained", "energy_j": "training energy (estimated)"}
+QUANTITIES = {"images": "images trained", "energy_j": "training energy (estimated)", "wall_s": "wall time"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", choices=tuple(SCALES), default="digits")
-    parser.add_argument("--samplers", nargs="+", choices=SAMPLERS, default=SAMPLERS[:4])
+    parser.add_argument("--samplers", nargs="+", choices=SAMPLERS, default=PLAIN)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--first", type=int, default=1, help="epochs to the first rung of those that halve")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     jobs = [
-        (arguments.data, name, seed, arguments.trials, arguments.epochs)
+        Job(arguments.data, name, seed, arguments.trials, arguments.epochs, arguments.first)
         for seed in range(arguments.seeds)
         for name in arguments.samplers
     ]
@@ -64,43 +73,78 @@ def main() -> None:
     show(results, f"{arguments.data}, {arguments.trials} trials of {arguments.epochs} epochs")
 
 
-def search(job: tuple[str, str, int, int, int]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Job:
+    """One search."""
+
+    data: str
+    sampler: str
+    seed: int
+    trials: int
+    epochs: int
+    first: int
+
+
+def search(job: Job) -> dict[str, Any]:
     """Run one search and score it."""
     torch.set_num_threads(1)
-    data, sampler, seed, trials, epochs = job
+    name, *with_what = job.sampler.split("+")
+    halving = HalvingConfig(first=job.first) if "halving" in with_what else None
     values = {
         "objectives": ["accuracy", "macs"],
-        "search.trials": trials,
-        "search.sampler": sampler.partition("+")[0],
-        "search.proxies": ["naswot", "snip"] if sampler.endswith("+proxies") else [],
-        "search.seed": seed,
-        "training.epochs": epochs,
+        "search.trials": round(job.trials * job.epochs / (mean_epochs(halving, job.epochs) if halving else job.epochs)),
+        "search.sampler": name,
+        "search.proxies": ["naswot", "snip"] if "proxies" in with_what else [],
+        "search.halving": halving.model_dump() if halving is not None else None,
+        "search.seed": job.seed,
+        "training.epochs": job.epochs,
         "workers": {"kind": "in_process", "device": "cpu"},
         "report.every_s": 1e9,
     }
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "run"
-        config = ExperimentConfig.from_yaml(ROOT / "experiments" / f"{data}.yaml", values)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "run"
+        config = ExperimentConfig.from_yaml(ROOT / "experiments" / f"{job.data}.yaml", values)
         run_search(prepare(config), RunFolder(folder), resume=False)
-        trained = [trial for trial in load_run(folder).trials if trial.may_be_on_front]
-    points, images, energy_j = [], [0], [0.0]
-    for trial in trained:
-        training = trial.evaluation.training if trial.evaluation else None
-        assert training is not None
-        assert training.energy is not None
-        points.append((trial.scores["accuracy"].value, trial.scores["macs"].value))
-        images.append(images[-1] + training.images_seen)
-        energy_j.append(energy_j[-1] + training.energy.value_j)
+        run = load_run(folder)
+    points, spent = trace(run)
     return {
-        "sampler": sampler,
-        "seed": seed,
-        "hypervolume": growth_of(points, *SCALES[data]),
-        "images": images[1:],
-        "energy_j": energy_j[1:],
+        "sampler": job.sampler,
+        "seed": job.seed,
+        "hypervolume": growth_of(points, *SCALES[job.data]),
+        **spent,
         "best_accuracy": max(accuracy for accuracy, _ in points),
         "seconds": round(time.perf_counter() - started, 1),
     }
+
+
+def mean_epochs(halving: HalvingConfig, epochs: int) -> float:
+    """Return how many epochs a candidate is trained for on average."""
+    ends = (0, *halving.rungs(epochs), epochs)
+    return sum((end - begin) * halving.factor**-place for place, (begin, end) in enumerate(pairwise(ends)))
+
+
+def trace(run: Run) -> tuple[list[tuple[float, float]], dict[str, list[float]]]:
+    """Return (accuracy, MACs) of each full training, and what the search had spent by then, by quantity."""
+    begun, images, energy_j = run.events[0].time, 0.0, 0.0
+    points, spent = list[tuple[float, float]](), {name: list[float]() for name in QUANTITIES}
+    epochs = dict[int, int]()
+    for event in run.events:
+        if not isinstance(event, RungReached | TrialEnded) or not event.phases:
+            continue
+        trial = run.trial(event.trial)
+        training = trial.evaluation.training if trial.evaluation else None
+        if training is None:
+            continue
+        last = run.config.recipe.restarts[event.rung] if isinstance(event, RungReached) else len(training.curve)
+        images += training.images_seen / len(training.curve) * (last - epochs.get(event.trial, 0))
+        epochs[event.trial] = last
+        energy_j += sum(phase.energy.value_j for phase in event.phases if phase.energy is not None)
+        if isinstance(event, TrialEnded) and trial.may_be_on_front:
+            points.append((trial.scores["accuracy"].value, trial.scores["macs"].value))
+            for name, value in zip(QUANTITIES, (images, energy_j, (event.time - begun).total_seconds()), strict=True):
+                spent[name].append(value)
+    return points, spent
 
 
 def growth_of(points: list[tuple[float, float]], worst_accuracy: float, best_macs: float, worst_macs: float) -> Any:
@@ -121,13 +165,13 @@ def show(results: list[dict[str, Any]], title: str) -> None:
     print(f"hypervolume, {title}, {len(seeds)} paired seeds (larger is better, at most 1)")
     quarters = (0.25, 0.5, 0.75, 1.0)
     heads = "".join(f"{f'after {share:.0%}':>12}" for share in quarters)
-    print(f"{'sampler':12}{heads} {'sd':>7} {'minus random, 95 % interval':>32} {'better in':>10}")
+    print(f"{'sampler':15}{heads} {'sd':>7} {'minus random, 95 % interval':>32} {'better in':>10}")
     for sampler in samplers:
         curves = [by_run[sampler, seed]["hypervolume"] for seed in seeds]
         means = [fmean(curve[math.ceil(share * len(curve)) - 1] for curve in curves) for share in quarters]
         finals = [curve[-1] for curve in curves]
         spread = stdev(finals) if len(seeds) > 1 else math.nan
-        row = f"{sampler:12}" + "".join(f"{value:12.4f}" for value in means) + f" {spread:7.4f}"
+        row = f"{sampler:15}" + "".join(f"{value:12.4f}" for value in means) + f" {spread:7.4f}"
         if sampler != "random" and "random" in samplers and len(seeds) > 1:
             differences = [
                 final - by_run["random", seed]["hypervolume"][-1] for final, seed in zip(finals, seeds, strict=True)
@@ -152,7 +196,7 @@ def share_row(sampler: str, key: str, by_run: dict[tuple[str, int], dict[str, An
         num_missed += first is None
         logs.append(math.log(mine[key][-1 if first is None else first] / theirs[key][-1]))
     middle, half = interval(logs) if len(logs) > 1 else (logs[0], math.inf)
-    row = f"{sampler:12} {math.exp(middle):8.2f} [{math.exp(middle - half):.2f}, {math.exp(middle + half):.2f}]"
+    row = f"{sampler:15} {math.exp(middle):8.2f} [{math.exp(middle - half):.2f}, {math.exp(middle + half):.2f}]"
     return row + (f"  at least: {num_missed} of {len(seeds)} never got there" if num_missed else "")
 
 
