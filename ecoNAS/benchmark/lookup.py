@@ -237,10 +237,6 @@ def run_once(table: Table, make: Make, seed: int, way: Way) -> Trace:
     if levels:
         rungs = Rungs(tuple(rung.name for rung in levels), way.factor, table.directions, SPREADS[way.spread])
 
-    begun = 1.0  # what one candidate that is begun costs on average
-    if levels:
-        begun = sum(table.training_cost(level) / way.factor**level for level in range(len(levels) + 1))
-
     def screen(row: Row) -> Screening:
         return Screening(None, {}, table.exact(row.index))
 
@@ -252,7 +248,7 @@ def run_once(table: Table, make: Make, seed: int, way: Way) -> Trace:
         screen,
         targets,
         memory.__contains__,
-        Measuring(measurable, charge.measure, lambda: table.measuring_cost / begun) if measurable else None,
+        Measuring(measurable, charge.measure, lambda: table.measuring_cost) if measurable else None,
         rungs=rungs,
         reference=reference_of(table),
     )

@@ -57,7 +57,9 @@ def _spent(names: Sequence[str], searches: Sequence[Search]) -> View:
     view.add_column("sampler", no_wrap=True)
     for heading in ("trained", "measured", "front points", "duration", "s per proposal"):
         view.add_column(heading, justify="right", no_wrap=True)
-    view.add_column("ended", overflow="fold")
+    is_told = any(search.trace.ended != "budget" for search in searches)
+    if is_told:
+        view.add_column("ended", overflow="fold")
     for name in names:
         mine = [search for search in searches if search.sampler == name]
         means = [
@@ -67,8 +69,8 @@ def _spent(names: Sequence[str], searches: Sequence[Search]) -> View:
             np.mean([search.trace.duration for search in mine]),
         ]
         seconds = np.mean([search.trace.proposal_s for search in mine])
-        why = ", ".join(sorted({search.trace.ended for search in mine}))
-        view.add_row(name, *(f"{mean:.1f}" for mean in means), f"{seconds:.2g}", why)
+        why = [", ".join(sorted({search.trace.ended for search in mine}))] if is_told else []
+        view.add_row(name, *(f"{mean:.1f}" for mean in means), f"{seconds:.2g}", *why)
     return view
 
 

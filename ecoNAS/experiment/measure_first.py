@@ -55,7 +55,8 @@ class MeasuredFirst:
     _found: dict[str, Evaluation] = field(default_factory=dict)
     _failed: set[str] = field(default_factory=set)
     _profiling: list[timedelta] = field(default_factory=list)
-    _training: list[timedelta] = field(default_factory=list)
+    _epoch: list[timedelta] = field(default_factory=list)
+    _epochs: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Read what an earlier session left."""
@@ -81,17 +82,22 @@ class MeasuredFirst:
         """Take in how long candidates were measured and trained."""
         if not isinstance(event, CandidateProfiled | RungReached | TrialEnded):
             return
-        spent = {name: _active(event.phases, name) for name in ("profiling", "training")}
-        self._profiling += [spent["profiling"]] if spent["profiling"] else []
-        self._training += [spent["training"]] if spent["training"] else []
+        profiling, training = (_active(event.phases, name) for name in ("profiling", "training"))
+        if profiling:
+            self._profiling.append(profiling)
+        if training and not isinstance(event, CandidateProfiled):
+            epochs = self.setup.config.training.epochs
+            last = self.setup.rungs[event.rung] if isinstance(event, RungReached) else epochs
+            self._epoch.append(training / (last - self._epochs.get(event.trial, 0)))
+            self._epochs[event.trial] = last
 
     def cost(self) -> float:
-        """Return what measuring one candidate costs, in trainings, while those of all workers pause for it."""
-        if not self._profiling or not self._training:
+        """Return what measuring one candidate costs, in full trainings, while those of all workers pause for it."""
+        if not self._profiling or not self._epoch:
             return math.inf
         profiling = sum(self._profiling, timedelta()) / len(self._profiling)
-        training = sum(self._training, timedelta()) / len(self._training)
-        return profiling / training * self.setup.num_workers
+        epoch = sum(self._epoch, timedelta()) / len(self._epoch)
+        return profiling / (epoch * self.setup.config.training.epochs) * self.setup.num_workers
 
     def of(self, candidates: Sequence[Candidate]) -> list[dict[str, float]]:
         """Return the measurable objectives of candidates by name; nothing of those that could not be measured."""

@@ -170,9 +170,8 @@ class Beliefs:
         for place, target in enumerate(self.targets):
             if target.known == "after_training":
                 mean, deviation = self._late[place].predict(inputs)
-                if rungs:
-                    doubt = self.gauges.doubt_from(rungs, expected, inputs, self._late[place])
-                    deviation = np.hypot(deviation, doubt)
+                doubt = self.gauges.doubt_from(rungs, expected, inputs, self._late[place].change_from(mean))
+                deviation = np.hypot(deviation, doubt) if rungs else deviation
                 costs[:, place], doubts[:, place] = self._unscaled(place, mean, deviation)
         feasible = np.ones(len(candidates))
         for text in self._broken:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ecoNAS.search.model import Logarithm, Scale, ScaledModel, Warp, latest
+from ecoNAS.search.model import Change, Logarithm, Scale, ScaledModel, Warp, latest
 from ecoNAS.search.pool import Candidates, Known
 from ecoNAS.search.surrogate import Inputs
 
@@ -205,22 +205,22 @@ class Gauges:
         gauge = self._gauges[name]
         return np.asarray(((scaled - gauge.mean) / gauge.spread)[:, None])
 
-    def doubt_from(self, names: Sequence[str], expected: "Expected", inputs: Inputs, model: ScaledModel) -> Floats:
+    def doubt_from(self, names: Sequence[str], expected: "Expected", inputs: Inputs, change: Change) -> Floats:
         """Return the standard deviation of a prediction that stems from doubts about its last inputs, to first order.
 
         Args:
             names: Of the numbers that are the last inputs, in their order.
             expected: Of these candidates.
-            inputs: Of the model.
-            model: Predicts.
+            inputs: Of the prediction.
+            change: Returns by how much the prediction's mean differs for other inputs.
         """
-        total, mean = np.zeros(len(inputs)), model.predict(inputs)[0]
+        total = np.zeros(len(inputs))
         for place, name in enumerate(names, start=-len(names)):
-            change = expected[name][1] / self._gauges[name].spread
-            if change.any():
+            doubt = expected[name][1] / self._gauges[name].spread
+            if doubt.any():
                 numbers = inputs.numbers.copy()
-                numbers[:, place] += change
-                total = np.hypot(total, model.predict(Inputs(inputs.decisions, numbers))[0] - mean)
+                numbers[:, place] += doubt
+                total = np.hypot(total, change(Inputs(inputs.decisions, numbers)))
         return total
 
     @property
@@ -240,7 +240,8 @@ class Gauges:
         inputs = self._inputs(name, candidates, below)
         mean, deviation = gauge.model.predict(inputs)
         if self._below(name):
-            deviation = np.hypot(deviation, self.doubt_from(self._below(name), below, inputs, gauge.model))
+            change = gauge.model.change_from(mean)
+            deviation = np.hypot(deviation, self.doubt_from(self._below(name), below, inputs, change))
         for place, known in enumerate(candidates.known):
             found = self.measured.get(known.digest)
             if found is not None and name in found[1]:

@@ -1,6 +1,6 @@
 """A surrogate of one quantity: scaled targets, hyperparameters that are found seldom, a bounded number of data."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -11,6 +11,7 @@ from ecoNAS.search.surrogate import GaussianProcess, Inputs
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
+Change = Callable[[Inputs], Floats]
 
 EVERY_UNTIL: Final = 20  # hyperparameters are found anew after each observation up to this many
 GROWTH: Final = 1.1  # then whenever the data have grown by this factor
@@ -168,6 +169,10 @@ class ScaledModel:
         """Return mean and standard deviation, (candidates,) each, scaled."""
         assert self._chosen is not None
         return self._chosen.predict(inputs)
+
+    def change_from(self, mean: Floats) -> Change:
+        """Return a function from other inputs of some candidates to how far their means are from `mean` then."""
+        return lambda others: self.predict(others)[0] - mean
 
     def doubt_left(self, inputs: Inputs, believed: Inputs) -> Floats:
         """Return the share of the deviations, (candidates,), that is left once `believed` come out as predicted."""
