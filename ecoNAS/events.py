@@ -5,7 +5,7 @@ the last one and does not end in a newline; readers leave it out, and `repair` c
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from io import FileIO
 from pathlib import Path
@@ -62,6 +62,24 @@ def phases_of(evaluation: Evaluation) -> tuple[Phase, ...]:
         begun = max(profiles[-1].ended, evaluation.started) if profiles else evaluation.started
         device = profiles[-1].key.device if profiles else ""
         found.append(Phase(name="training", started=begun, ended=evaluation.ended, device=device))
+    return tuple(found)
+
+
+def untold(phases: Sequence[Phase], told: Sequence[Phase]) -> tuple[Phase, ...]:
+    """Return stretches without the parts of them that were told of before: a paused training is told part by part."""
+    found = []
+    for phase in phases:
+        parts = [part for part in told if part.name == phase.name and part.started >= phase.started]
+        energy = phase.energy
+        if parts and energy is not None and energy.value_j > 0:
+            known_j = sum(part.energy.value_j for part in parts if part.energy is not None)
+            energy = energy * max(1 - known_j / energy.value_j, 0.0)
+        changes = {
+            "started": max([phase.started, *(part.ended for part in parts)]),
+            "paused_s": max(phase.paused_s - sum(part.paused_s for part in parts), 0.0),
+            "energy": energy,
+        }
+        found.append(phase.model_copy(update=changes) if parts else phase)
     return tuple(found)
 
 

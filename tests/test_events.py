@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from io import FileIO
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ecoNAS.events import (
     TrialEnded,
     TrialProposed,
     WorkerLost,
+    untold,
 )
 from ecoNAS.joules import EstimatedJoules
 from ecoNAS.records import Outcome, now
@@ -157,3 +159,23 @@ def test_events_of_several_processes_do_not_tear_each_other(log: EventLog) -> No
 def test_a_log_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match=r"events\.jsonl cannot be written: No such file or directory$"):
         EventLog(tmp_path / "nowhere" / "events.jsonl").append(RunEnded(reason="trials"))
+
+
+def test_a_training_of_many_parts_is_told_part_by_part() -> None:
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def phase(start_s: float, end_s: float, value_j: float, paused_s: float = 0.0, name: str = "training") -> Phase:
+        energy = EstimatedJoules(
+            value_j=value_j, low_j=value_j / 2, high_j=value_j * 2, method="m", scope="s", device="d"
+        )
+        ends = {"started": begun + timedelta(seconds=start_s), "ended": begun + timedelta(seconds=end_s)}
+        return Phase(name=name, device="d", paused_s=paused_s, energy=energy, **ends)
+
+    told = [phase(0, 10, 30, 1), phase(50, 60, 10)]
+    (rest,) = untold([phase(0, 100, 100, 3)], told)
+    assert (rest.started - begun).total_seconds() == 60
+    assert rest.paused_s == 2
+    assert rest.energy is not None
+    assert rest.energy.value_j == pytest.approx(60)
+    last = phase(70, 100, 60)
+    assert untold([last, phase(0, 5, 1, name="profiling")], told) == (last, phase(0, 5, 1, name="profiling"))

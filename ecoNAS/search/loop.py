@@ -273,7 +273,7 @@ class SearchLoop:
             reason=evaluation.reason,
             violations=evaluation.violations,
             duration_s=(part.ended - part.started).total_seconds(),
-            phases=self.parts.phases(part),
+            phases=self._pausing.phases(part),
         )
         self._end(trial, event, evaluation)
         self._fix_scale(at_least=NUM_FIRST)

@@ -3,6 +3,7 @@
 Who goes on is decided by `halving`; what a worker then does, by the loop's parts.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from optuna.trial import Trial
 
 from ecoNAS.costs.screen import Screening
-from ecoNAS.events import Event, RungReached, TrialEnded, TrialPromoted
+from ecoNAS.events import Event, Phase, RungReached, TrialEnded, TrialPromoted, untold
 from ecoNAS.search.parts import Parts, Result
 
 
@@ -46,6 +47,7 @@ class Pausing:
     parts: Parts
     log: Callable[[Event], None]
     waiting: dict[int, UnderWay] = field(default_factory=dict)
+    _told: defaultdict[int, list[Phase]] = field(default_factory=lambda: defaultdict(list))
 
     def note(self, event: Event) -> None:
         """Take in what an event says of rungs."""
@@ -54,6 +56,7 @@ class Pausing:
             return
         if isinstance(event, RungReached):
             rungs.note(event.trial, event.rung, event.values)
+            self._told[event.trial] += event.phases
         elif isinstance(event, TrialPromoted):
             rungs.go_on(event.trial, event.rung)
         elif isinstance(event, TrialEnded):
@@ -78,7 +81,7 @@ class Pausing:
             at=rungs.names[place],
             values=values,
             duration_s=(part.ended - part.started).total_seconds(),
-            phases=self.parts.phases(part),
+            phases=self.phases(part),
         )
         candidate.result, self.waiting[candidate.trial.number] = result, candidate
         self.log(event)
@@ -93,6 +96,10 @@ class Pausing:
             return False
         self.waiting[number] = candidate
         return number not in rungs.paused
+
+    def phases(self, part: Result) -> tuple[Phase, ...]:
+        """Return the stretches of a part; of all parts together, as after a death, those not told of yet."""
+        return untold(self.parts.phases(part), self._told[part.trial])
 
     def promotable(self) -> tuple[int, int] | None:
         """Return who should go on now, and the place of the rung; None where nobody should."""
