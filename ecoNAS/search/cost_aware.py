@@ -119,8 +119,8 @@ class CostAwareProposer:
         running = [trial for trial in trials.values() if trial.state is TrialState.RUNNING and trial.params]
         if self._rungs is None:
             return _History(trials, told, failed, running)
-        paused, shown = self._rungs.paused, self._rungs.shown()
-        running = [trial for trial in running if trial.number not in paused]
+        paused, (shown, recent) = self._rungs.paused, self._rungs.shown()
+        running = [trial for trial in running if trial.number not in paused or trial.number in recent]
         if len(told) >= NUM_FULL:
             return _History(trials, told, failed, running, shown)
         stand_ins = [

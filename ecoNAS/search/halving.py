@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from ecoNAS.pareto import Direction, front
 
+NUM_ONE_BY_ONE: Final = 20  # results of rungs that a surrogate learns from one by one
+
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
@@ -53,6 +55,7 @@ class Rungs:
     order: "Spread"
     choose: Callable[[Sequence[int]], int | None] | None = None
     rungs: list[Rung] = field(init=False)
+    _arrivals: list[tuple[int, int]] = field(default_factory=list)  # (trial, place of the rung)
 
     def __post_init__(self) -> None:
         """Begin with empty rungs."""
@@ -61,6 +64,7 @@ class Rungs:
     def note(self, trial: int, rung: int, values: Sequence[float]) -> None:
         """Take in what a candidate shows at a rung; NaN for an objective that is not shown there."""
         self.rungs[rung].reached[trial] = tuple(values)
+        self._arrivals.append((trial, rung))
 
     def go_on(self, trial: int, rung: int) -> None:
         """Take in that a candidate goes on from a rung."""
@@ -81,18 +85,19 @@ class Rungs:
         """All trials that wait at a rung."""
         return {trial for rung in self.rungs for trial in rung.paused}
 
-    @property
-    def num_shown(self) -> int:
-        """How many results of rungs there are."""
-        return sum(len(rung.reached) for rung in self.rungs)
+    def shown(self) -> tuple[dict[int, dict[str, tuple[float, ...]]], set[int]]:
+        """Return what trials showed at their rungs, by trial and name of the rung, and the trials with later results.
 
-    def shown(self) -> dict[int, dict[str, tuple[float, ...]]]:
-        """Return what each trial showed at its rungs, by trial and name of the rung."""
+        A surrogate learns from results in batches that grow with their number, so that it is asked seldom; how many it
+        may know depends on how many there are alone.
+        """
+        count = len(self._arrivals)
+        batch = 2 ** max(0, (count // NUM_ONE_BY_ONE).bit_length() - 1)
+        known = count // batch * batch
         found: dict[int, dict[str, tuple[float, ...]]] = {}
-        for name, rung in zip(self.names, self.rungs, strict=True):
-            for trial, values in rung.reached.items():
-                found.setdefault(trial, {})[name] = values
-        return found
+        for trial, place in self._arrivals[:known]:
+            found.setdefault(trial, {})[self.names[place]] = self.rungs[place].reached[trial]
+        return found, {trial for trial, _ in self._arrivals[known:]}
 
     def promotable(self) -> tuple[int, int] | None:
         """Return who should go on now, and from which rung, the highest rung first; None where nobody should."""
