@@ -35,7 +35,7 @@ from ecoNAS.search.parts import Parts
 from ecoNAS.search.samplers import CandidateSampler, Proposer, SamplerContext
 
 ROUNDING = 1e-9
-FACTOR = 4.0  # one in so many goes on from a fidelity
+FACTOR = 8.0  # one in so many goes on from a fidelity
 SPREAD = 0.4  # standard deviation of the logarithm of a training's time
 
 

@@ -30,7 +30,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:  # argparse
         "--fidelities", action="store_true", help="pause trainings at the table's fidelities; the best go on"
     )
     parser.add_argument(
-        "--factor", type=float, default=4.0, metavar="F", help="one in so many goes on from a fidelity; default 4"
+        "--factor", type=float, default=8.0, metavar="F", help="one in so many goes on from a fidelity; default 8"
     )
     parser.add_argument(
         "--spread", default="crowding", metavar="RULE", help="among equals at a fidelity: crowding or epsilon_net"
