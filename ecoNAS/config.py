@@ -109,6 +109,24 @@ class SearchConfig(Frozen):
     storage: str | None = Field(None, description="an Optuna storage URL; None: study.db in the run folder")
 
 
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class EarlyConfig(Frozen):
+    """How the first epochs are made cheaper."""
+
+    until: Share = Field(0.5, description="share of the epochs that are early")
+    data: Share = Field(1.0, description="share of the training images in each of them, others each time")
+    resolution: Share = Field(1.0, description="of the images in them, as a share of the full one")
+
+
+class FreezeConfig(Frozen):
+    """Which layers are left as they are late in a training."""
+
+    after: Fraction = Field(0.7, description="share of the epochs after which they are")
+    parts: Annotated[int, Field(ge=1)] = Field(2, description="how many of stem, stage 1, stage 2 and so on")
+
+
 class TrainingConfig(Frozen):
     """The recipe: it decides the weights, so its digest is part of the key of a training."""
 
@@ -119,6 +137,9 @@ class TrainingConfig(Frozen):
     warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
     label_smoothing: Fraction = 0.1
     augment: Literal["auto", "none", "shift", "crop_flip"] = "auto"
+    early: EarlyConfig | None = Field(None, description="make the first epochs cheaper; None: all are alike")
+    freeze: FreezeConfig | None = Field(None, description="freeze the first layers late; None: train all to the end")
+    validation: Literal["every", "late"] = Field("every", description="late: in the last quarter of the epochs alone")
     restarts: tuple[int, ...] = Field(
         (), description="epochs after which the learning rate starts anew; set by halving"
     )
@@ -132,8 +153,11 @@ class TrainingConfig(Frozen):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the recipe; what is not used says nothing."""
-        return canonical_digest(self.model_dump(mode="json", exclude=set() if self.restarts else {"restarts"}))
+        """SHA-256 of the recipe; what is not used says nothing, and looking at the validation split changes nothing."""
+        unused = {name for name in ("early", "freeze", "restarts") if not getattr(self, name)}
+        return canonical_digest(
+            self.model_dump(mode="json", exclude={*unused, "validation"})
+        )  # looking changes nothing
 
 
 class EnergyConfig(Frozen):

@@ -159,12 +159,12 @@ class EnergyProfile(Frozen):
 
 
 class EpochRecord(Frozen):
-    """One epoch of a training as it was seen."""
+    """One epoch of a training as it was seen; None for what was not looked at."""
 
     epoch: int
     train_loss: float
-    validation_loss: float
-    validation_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
     duration_s: float
 
 

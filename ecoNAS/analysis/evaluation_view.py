@@ -110,13 +110,13 @@ def _measurement_rows(profile: EnergyProfile, found: Measurement) -> list[tuple[
 
 
 def _training_rows(training: Training) -> list[tuple[str, str]]:
-    curve = [epoch.validation_accuracy for epoch in training.curve]
+    curve = [epoch.validation_accuracy for epoch in training.curve if epoch.validation_accuracy is not None]
     rows = []
     if curve:
         rows.append(("accuracy by epoch", f"{curve[0]:.3f} {sparkline(curve)} {curve[-1]:.3f}"))
         losses = [epoch.train_loss for epoch in training.curve]
         rows.append(("training loss by epoch", f"{losses[0]:.3f} {sparkline(losses)} {losses[-1]:.3f}"))
-    rows.append(("took", f"{format_duration(training.duration_s)} on {training.device}, {len(curve)} epochs"))
+    rows.append(("took", f"{format_duration(training.duration_s)} on {training.device}, {len(training.curve)} epochs"))
     rows.append(("images", f"{training.num_train_images} to train on, {training.images_seen} seen"))
     rows.append(("start, seed", f"{training.key.start}, {training.key.seed}"))
     rows.append(("weights", f"kept in {Path(training.weights_file).parent}/" if training.weights_file else "not kept"))

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ecoNAS.data.datasets import DataSet
 from ecoNAS.data.images import Normalisation
@@ -75,6 +76,14 @@ def augment(images_bhwc: Tensor, augmentation: Augmentation, generator: torch.Ge
     pixels_bhw = ((first_rows_b1 + rows_bh) * width)[:, :, None] + columns_bw[:, None, :]
     gathered = images_bhwc.reshape(-1, channels).index_select(0, pixels_bhw.flatten().to(images_bhwc.device))
     return gathered.view(batch, height, width, channels)
+
+
+def shrink(images_bchw: Tensor, resolution: int) -> Tensor:
+    """Return images of fewer pixels, averaged over areas, in the memory layout of the batch; the same ones for none."""
+    if images_bchw.shape[-1] == resolution:
+        return images_bchw
+    small = interpolate(images_bchw, size=(resolution, resolution), mode="bilinear", antialias=True)
+    return small.contiguous(memory_format=torch.channels_last)
 
 
 class Normaliser:

@@ -32,6 +32,7 @@ from ecoNAS.joules import Joules
 from ecoNAS.records import EnergyProfile, Evaluation, Outcome, Training, now
 from ecoNAS.run_folder import write_atomically
 from ecoNAS.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from ecoNAS.training.epochs import images_of
 from ecoNAS.training.failures import InfeasibleTrainingError
 from ecoNAS.training.trainer import EpochResult, Start, train
 
@@ -138,8 +139,8 @@ def train_network(task: NetworkTask, at_batch_boundary: Callable[[], None] = lam
         if task.run_folder is not None and weights is not None:
             save_weights(network, task.run_folder / weights)
     last, ended = epochs[-1], now()
-    images_validated = len(data.validation) * len(epochs)
-    images_trained = last.images_seen // last.record.epoch * len(epochs)
+    assert last.accuracy is not None  # as after the last epoch of every part
+    assert last.validation_predictions is not None
     return Training(
         key=key,
         accuracy=last.accuracy,
@@ -147,7 +148,7 @@ def train_network(task: NetworkTask, at_batch_boundary: Callable[[], None] = lam
         num_train_images=len(data.train),
         images_seen=last.images_seen,
         validation_predictions=tuple(int(label) for label in last.validation_predictions),
-        energy=meter.energy if meter else _estimated_energy(task, images_trained, images_validated),
+        energy=meter.energy if meter else _estimated_energy(task, data),
         energy_note=meter.note if meter else "",
         weights_file=weights,
         device=gpu_uuid(task.device) or host_identity(task.energy.root),
@@ -212,10 +213,11 @@ def _training_meter(task: NetworkTask) -> TrainingMeter:
     return TrainingMeter(meter, energy.protocol, watch)
 
 
-def _estimated_energy(task: NetworkTask, images_trained: int, images_validated: int) -> Joules | None:
+def _estimated_energy(task: NetworkTask, data: DataSet) -> Joules | None:
     """Return the estimated joules of the training; None where they are measured or, on a GPU, no coefficients fit."""
     if not is_estimated(task.energy) or task.device != "cpu":
         return None
+    images_trained, images_validated = images_of(task.recipe, data, task.since, task.until)
     return estimate_training(
         select_estimator(task.energy),
         task.costs,

@@ -30,6 +30,7 @@ from ecoNAS.measurement import MeterInfo
 from ecoNAS.records import EnergyProfile
 from ecoNAS.search.samplers import SAMPLERS
 from ecoNAS.space.search_space import SearchSpace
+from ecoNAS.training.epochs import early_resolution
 from ecoNAS.training.proxies import PROXIES
 
 NUM_PROBES = 1000
@@ -73,6 +74,7 @@ def prepare(config: ExperimentConfig, baseline: EnergyProfile | None = None) -> 
             f"{data.name} has {problem.resolution}; set data.resolution or choose another space",
         )
     _check_deployment(config, space, problem.resolution)
+    _check_early(config, space, problem.resolution)
     table = CostTable(problem)
     setup = Setup(
         config=config,
@@ -155,6 +157,18 @@ def _energy_source(
         raise config.error(("energy",), str(error)) from None
     _check_dtypes(config, space, estimator)
     return estimator, None
+
+
+def _check_early(config: ExperimentConfig, space: SearchSpace, resolution: int) -> None:
+    """Raise ConfigError if early epochs would show smaller images than the space is meant for."""
+    early, least = config.training.early, space.file.resolution.min
+    if early is None or early_resolution(resolution, early.resolution) >= least:
+        return
+    raise config.error(
+        ("training", "early", "resolution"),
+        f"{early.resolution}: of {resolution} pixels this leaves {early_resolution(resolution, early.resolution)}, and "
+        f"space '{space.file.name}' is meant for {least} and more",
+    )
 
 
 def _check_deployment(config: ExperimentConfig, space: SearchSpace, resolution: int) -> None:

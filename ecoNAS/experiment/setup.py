@@ -22,6 +22,7 @@ from ecoNAS.measurement import MeterInfo
 from ecoNAS.records import Costs, EnergyProfile, Evaluation
 from ecoNAS.search.refine import Wish
 from ecoNAS.space.search_space import SearchSpace
+from ecoNAS.training.epochs import images_of
 
 NO_TRIAL: Final = -1
 
@@ -81,13 +82,13 @@ class Setup:
         """Return the estimated joules of training a network of such costs, where that is known."""
         assert self.estimator is not None
         recipe = self.config.recipe
-        in_whole_batches = len(self.data.train) // recipe.batch_size * recipe.batch_size
+        images_trained, images_validated = images_of(recipe, self.data)
         energy = estimate_training(
             self.estimator,
             costs,
             batch=recipe.batch_size,
-            images_trained=in_whole_batches * recipe.epochs,
-            images_validated=len(self.data.validation) * recipe.epochs,
+            images_trained=images_trained,
+            images_validated=images_validated,
         )
         return energy.value_j
 

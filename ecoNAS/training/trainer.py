@@ -21,9 +21,10 @@ from ecoNAS.architecture import derive_seed
 from ecoNAS.config import TrainingConfig
 from ecoNAS.data.datasets import DataSet
 from ecoNAS.data.images import ImageSplit, Ints
-from ecoNAS.data.transforms import Normaliser, augment, choose_augmentation
+from ecoNAS.data.transforms import Normaliser, augment, choose_augmentation, shrink
 from ecoNAS.records import EpochRecord, Score
 from ecoNAS.training.batch_norm import quicken_batch_norm
+from ecoNAS.training.epochs import EpochPlan, plan_epochs
 from ecoNAS.training.failures import DivergedError, memory_checked
 from ecoNAS.training.metrics import mean_loss, score_accuracy
 from ecoNAS.training.optim import build_optimizer, build_schedule
@@ -39,14 +40,14 @@ class EpochResult:
 
     Attributes:
         record: Losses, accuracy and seconds.
-        accuracy: On the validation split, with its standard error.
-        validation_predictions: The class (N,) of each validation image, in the order of the split.
+        accuracy: On the validation split, with its standard error; None where that was not looked at.
+        validation_predictions: The class (N,) of each validation image, in the order of the split; likewise.
         images_seen: Training images since the first epoch.
     """
 
     record: EpochRecord
-    accuracy: Score
-    validation_predictions: Ints
+    accuracy: Score | None
+    validation_predictions: Ints | None
     images_seen: int
 
 
@@ -100,9 +101,10 @@ def train(
     with memory_checked("moving network and images to the device"):
         loop = _Loop(network, data, recipe, device, at_batch_boundary, start=start)
     last = until or recipe.epochs
+    plans = plan_epochs(recipe, loop.updates_per_epoch, data.problem().resolution, until)
     for epoch in range(1 if start is None else start.epoch + 1, last + 1):
         with memory_checked(f"epoch {epoch}"):
-            result = loop.run_epoch(epoch, seed)
+            result = loop.run_epoch(epoch, plans[epoch - 1], seed)
         if epoch == last and keep is not None:
             keep(loop.optimizer)
         yield result
@@ -151,21 +153,34 @@ class _Loop:
         self._labels_n = torch.tensor(data.train.labels, device=device)
         # A last batch of few images would spoil the statistics of batch norm: left out, unless it is the only one.
         self._batch_size = min(recipe.batch_size, len(data.train))
-        self._updates_per_epoch = len(data.train) // self._batch_size
+        self.updates_per_epoch = len(data.train) // self._batch_size
         # Channels last trains up to 1.4 times as fast on a CPU.
         self._network = network.to(device).to(memory_format=torch.channels_last)
-        quicken_batch_norm(network, self._updates_per_epoch)
+        quicken_batch_norm(network, self.updates_per_epoch)
         self.optimizer = build_optimizer(network, recipe)
         if start is not None:
             start.fill(network, self.optimizer)
         epoch = start.epoch if start is not None else 0
-        self._schedule = build_schedule(self.optimizer, recipe, self._updates_per_epoch, epoch)
+        self._schedule = build_schedule(self.optimizer, recipe, self.updates_per_epoch, epoch)
 
-    def run_epoch(self, epoch: int, seed: int) -> EpochResult:
-        """Train for one epoch (from 1) and look at the validation split."""
+    def run_epoch(self, epoch: int, plan: EpochPlan, seed: int) -> EpochResult:
+        """Train for one epoch (from 1) and look at the validation split where the plan says so."""
         started = time.perf_counter()
         with seeded(derive_seed(seed, "dropout", epoch), self._device):
-            train_loss = self._train(epoch, torch.Generator().manual_seed(derive_seed(seed, "batches", epoch)))
+            train_loss = self._train(epoch, plan, torch.Generator().manual_seed(derive_seed(seed, "batches", epoch)))
+        loss, accuracy, predictions = self._validate(epoch) if plan.is_validated else (None, None, None)
+        self._network.eval()
+        record = EpochRecord(
+            epoch=epoch,
+            train_loss=train_loss,
+            validation_loss=loss,
+            validation_accuracy=accuracy.value if accuracy is not None else None,
+            duration_s=time.perf_counter() - started,
+        )
+        images_seen = (plan.updates_before + plan.num_updates) * self._batch_size
+        return EpochResult(record, accuracy, predictions, images_seen)
+
+    def _validate(self, epoch: int) -> tuple[float, Score, Ints]:
         labels = self._data.validation.labels
         batch_size = EVALUATION_BATCHES * self._recipe.batch_size
         logits_nk = predict(
@@ -176,40 +191,39 @@ class _Loop:
             self._device,
             at_batch_boundary=self._at_batch_boundary,
         )
-        validation_loss = mean_loss(logits_nk, torch.tensor(labels))
-        _check_finite(validation_loss, f"validation loss after epoch {epoch}")
+        loss = mean_loss(logits_nk, torch.tensor(labels))
+        _check_finite(loss, f"validation loss after epoch {epoch}")
         predictions: Ints = logits_nk.argmax(dim=1).numpy()
-        accuracy = score_accuracy(predictions, labels, "validation")
-        record = EpochRecord(
-            epoch=epoch,
-            train_loss=train_loss,
-            validation_loss=validation_loss,
-            validation_accuracy=accuracy.value,
-            duration_s=time.perf_counter() - started,
-        )
-        images_seen = epoch * self._updates_per_epoch * self._batch_size
-        return EpochResult(record, accuracy, predictions, images_seen)
+        return loss, score_accuracy(predictions, labels, "validation"), predictions
 
-    def _train(self, epoch: int, generator: torch.Generator) -> float:
-        """Go through the training split once, in an order drawn from `generator`; return the mean loss."""
+    def _train(self, epoch: int, plan: EpochPlan, generator: torch.Generator) -> float:
+        """Go through what an epoch takes of the training split, in an order drawn anew; return the mean loss."""
         self._network.train()
+        self._freeze(plan.num_frozen)
         order_n = torch.randperm(len(self._labels_n), generator=generator).to(self._device)
         loss_sum = torch.zeros((), device=self._device)
-        for update in range(self._updates_per_epoch):
+        for update in range(plan.num_updates):
             self._at_batch_boundary()
             indices_b = order_n[update * self._batch_size : (update + 1) * self._batch_size]
-            loss_sum += self._update(indices_b, generator)
-            self._schedule.step_update((epoch - 1) * self._updates_per_epoch + update + 1)
+            loss_sum += self._update(indices_b, plan.resolution, generator)
+            # An epoch of fewer updates moves the learning rate as far as any other.
+            done = plan.begins_at + round((update + 1) * self.updates_per_epoch / plan.num_updates)
+            self._schedule.step_update(done)
             if update % CHECK_EVERY == 0:
                 _check_finite(float(loss_sum), f"training loss in epoch {epoch}, update {update + 1}")
-        train_loss = float(loss_sum) / self._updates_per_epoch
+        train_loss = float(loss_sum) / plan.num_updates
         _check_finite(train_loss, f"training loss in epoch {epoch}")
         return train_loss
 
-    def _update(self, indices_b: Tensor, generator: torch.Generator) -> Tensor:
+    def _freeze(self, num_parts: int) -> None:
+        """Leave the first parts of the network as they are, the statistics of their norms too."""
+        for part in list(self._network.children())[:num_parts]:
+            part.eval().requires_grad_(requires_grad=False)
+
+    def _update(self, indices_b: Tensor, resolution: int, generator: torch.Generator) -> Tensor:
         """Take one step on the images at `indices_b`; return their mean loss."""
         images_bhwc = augment(self._images_nhwc[indices_b], self._augmentation, generator)
-        logits_bk = self._network(self._normaliser(images_bhwc))
+        logits_bk = self._network(shrink(self._normaliser(images_bhwc), resolution))
         loss = functional.cross_entropy(
             logits_bk, self._labels_n[indices_b], label_smoothing=self._recipe.label_smoothing
         )
