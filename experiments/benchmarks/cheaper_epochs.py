@@ -1,7 +1,7 @@
 """What do cheaper epochs save, and what do they cost in accuracy? The same networks with each of them and without.
 
-Seconds are of the processor, on one thread, so that other programs change little; accuracies are of the validation split,
-paired by network. Prints a row a recipe.
+Seconds are of the processor, on one thread, so that other programs change little; accuracies are of the validation
+split, paired by network. Prints a row a recipe.
 
     python experiments/benchmarks/cheaper_epochs.py --networks 8
     ECONAS_DATA=data python experiments/benchmarks/cheaper_epochs.py --data flowers17 --epochs 10
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="digits", choices=("digits", "flowers17", "cifar10"))
+    parser.add_argument("--data", default="digits", choices=("digits", "flowers17", "cifar10_13k"))
     parser.add_argument("--networks", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=9)
     arguments = parser.parse_args()
