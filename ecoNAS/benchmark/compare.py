@@ -1,7 +1,10 @@
 """How samplers compare on a table: shares of the true hypervolume at checkpoints of cost, over seeds, and paired."""
 
 import multiprocessing
+import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -21,6 +24,7 @@ Floats = NDArray[np.float64]
 
 CHECKPOINTS = (25, 50, 100, 200, 500)
 ROUNDING = 1e-9
+LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,14 @@ def _begin(table: Table, way: Way) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends them
     torch.set_num_threads(1)
     _here.update(table=table, way=way)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after its parent, which may be killed without a word."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_EVERY_S)
+    os._exit(1)
 
 
 def _run(task: tuple[str, int]) -> Trace:

@@ -1,6 +1,10 @@
 """Samplers on a table: what is paid, what is read, and that ours finds the front that random sampling does not."""
 
 import json
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +140,27 @@ def test_the_public_benchmark_is_read_and_its_true_hypervolume_is_the_published_
     if name == "nb201_cifar100.yaml":
         assert Judge(found).hypervolume == pytest.approx(1.164838, abs=1e-6)
         assert Judge(found).num_front == 27
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux lists them")
+def test_searches_of_a_killed_command_end_soon() -> None:
+    command = [sys.executable, "-m", "ecoNAS", "bench", "synthetic:large", "--seeds", "4", "--jobs", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    group, deadline = process.pid, time.monotonic() + 60
+
+    def living() -> list[str]:
+        found = []
+        for file in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                state, _, its_group, *_ = file.read_text().rpartition(")")[2].split()
+                found += [file.parent.name] if int(its_group) == group and state != "Z" else []
+        return found
+
+    while len(living()) < 4 and time.monotonic() < deadline:  # itself, two searches and what tracks their resources
+        time.sleep(0.2)
+    process.kill()
+    process.wait()
+    while living() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not living()
