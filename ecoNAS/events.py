@@ -151,7 +151,7 @@ class RungReached(_Event):
     Attributes:
         rung: Its place, from 0.
         at: Its name: after which epoch.
-        values: What it shows there, one an objective.
+        values: What it shows there, one an objective; None for what only the whole training shows.
     """
 
     type: Literal["rung_reached"] = "rung_reached"
@@ -159,7 +159,7 @@ class RungReached(_Event):
     digest: str
     rung: int
     at: str
-    values: tuple[float, ...]
+    values: tuple[float | None, ...]
     duration_s: float = 0.0
     phases: tuple[Phase, ...] = ()
 

@@ -89,11 +89,11 @@ class Charge:
     def note(self, event: Event) -> None:
         """Events cost nothing."""
 
-    def promise(self, trial: int, costs: Costs | None) -> None:
+    def promise(self, trial: int, costs: Costs | None, share: float = 1.0) -> None:
         """Take in that one more training was begun; what it takes is the same for all."""
         self.under_way += 1
 
-    def why_full(self, costs: Costs | None = None) -> str:
+    def why_full(self, costs: Costs | None = None, share: float = 1.0) -> str:
         """Return why no more training fits; empty where one does."""
         needed = 1.0 + self.table.measuring_cost
         if self.spent + needed * (self.under_way + 1) <= self.budget + ROUNDING:

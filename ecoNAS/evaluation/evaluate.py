@@ -71,6 +71,7 @@ def evaluate(task: EvaluationTask, at_batch_boundary: Callable[[], None] = lambd
         except InfeasibleTrainingError as error:
             outcome, reason = Outcome.INFEASIBLE, str(error)
         else:
+            started = min(started, training.started)  # a driver that died may have had it trained
             if task.until is not None:
                 outcome, reason = Outcome.STOPPED, f"paused after epoch {task.until} of {task.recipe.epochs}"
     evaluation = Evaluation(
@@ -96,7 +97,7 @@ def train_network(task: NetworkTask, at_batch_boundary: Callable[[], None] = lam
     """Train to the last epoch, or to where the task pauses, giving way to measurements at batch boundaries.
 
     Weights are kept at the end, a checkpoint where the training pauses. What is returned tells of this part alone, but
-    for its curve and its count of images, which begin with the training.
+    for its count of images, which begins with the training.
 
     Raises:
         DataError: if the data is not what the study was started with.

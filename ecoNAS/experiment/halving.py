@@ -1,6 +1,7 @@
 """Trainings that pause: the rungs of an experiment, one record from its parts, and checkpoints within their bound."""
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ecoNAS.events import Event, TrialEnded
@@ -49,7 +50,11 @@ class Checkpoints:
 
     def num_bytes(self) -> int:
         """Return what they take."""
-        return sum(path.stat().st_size for path in self.folder.checkpoints.rglob("*") if path.is_file())
+        total = 0
+        for path in self.folder.checkpoints.rglob("*.*"):
+            with suppress(FileNotFoundError):  # a worker may have renamed or removed it meanwhile
+                total += path.stat().st_size
+        return total
 
     def is_full(self) -> bool:
         """Return whether the worst of them should make room."""
@@ -57,7 +62,7 @@ class Checkpoints:
 
     def note(self, event: Event) -> None:
         """Remove what nobody will go on from."""
-        if isinstance(event, TrialEnded):
+        if isinstance(event, TrialEnded) and event.duplicate_of is None:
             shutil.rmtree(self.folder.checkpoints / event.digest, ignore_errors=True)
 
     def tidy(self) -> None:

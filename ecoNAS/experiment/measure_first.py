@@ -74,9 +74,10 @@ class MeasuredFirst:
         names = tuple(objective.name for objective in self.setup.measurable)
         if not names or asked == 0 or self.setup.is_staged:
             return None
+        before = [(evaluation.candidate, self._read(evaluation)) for evaluation in self._found.values()]
         if asked == "auto":
-            return Measuring(names, self.of, self.cost, NUM_MEASURED)
-        return Measuring(names, self.of, most=asked)
+            return Measuring(names, self.of, self.cost, NUM_MEASURED, before)
+        return Measuring(names, self.of, most=asked, before=before)
 
     def note(self, event: Event) -> None:
         """Take in how long candidates were measured and trained."""

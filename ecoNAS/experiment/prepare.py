@@ -125,7 +125,12 @@ def _check_sampler(config: ExperimentConfig) -> None:
 
 def _check_measure_first(setup: Setup) -> None:
     """Raise ConfigError if candidates are to be measured first and nothing can be measured of them."""
-    if setup.config.search.measure_first not in ("auto", 0) and not setup.measurable:
+    if setup.config.search.measure_first in ("auto", 0):
+        return
+    if setup.is_staged:
+        message = "one GPU of several measures, so that the others would stand still meanwhile; leave it out"
+        raise setup.config.error(("search", "measure_first"), message)
+    if not setup.measurable:
         raise setup.config.error(
             ("search", "measure_first"),
             f"{setup.config.search.measure_first}: no objective is measured here before a training "

@@ -31,7 +31,7 @@ from ecoNAS.experiment.outputs import Reporter, write_outputs
 from ecoNAS.experiment.resume import check_meter, check_unchanged, write_config
 from ecoNAS.experiment.setup import Setup
 from ecoNAS.experiment.study import open_run_study
-from ecoNAS.experiment.warm_start import WarmStart
+from ecoNAS.experiment.warm_start import WarmStart, queued
 from ecoNAS.experiment.workers import AnyWorkers, next_stage, open_workers
 from ecoNAS.export.formats import DataCard
 from ecoNAS.records import Evaluation
@@ -80,6 +80,7 @@ def run_search(setup: Setup, folder: RunFolder, *, resume: bool, watcher: Watche
     """
     watcher = watcher or Watcher()
     if not resume:
+        queued(setup)  # refused before there is a folder
         folder.create()
     interrupt = Interrupt(watcher.on_stopping)
     with folder.locked(), interrupt.heeded():
@@ -107,7 +108,8 @@ def evaluate_architecture(setup: Setup, architecture: Architecture) -> Evaluatio
     """Evaluate one architecture in this process, without a search and without a run folder."""
     candidate = Candidate(architecture=architecture, deployment=setup.config.deployment)
     architecture.check()
-    return evaluate(setup.task(0, candidate, setup.space.costs(candidate), None))
+    task = setup.task(0, candidate, setup.space.costs(candidate), None)
+    return evaluate(task.model_copy(update={"until": None}))
 
 
 def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interrupt, *, resume: bool) -> RunEnded:
@@ -167,6 +169,7 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
                 next_task=next_stage,
                 rungs=rungs,
                 rung_of=setup.rung_of,
+                share_of=setup.share_of,
                 go_on=setup.going_on,
                 must_make_room=checkpoints.is_full,
                 join=join,

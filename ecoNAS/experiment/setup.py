@@ -136,6 +136,13 @@ class Setup:
         assert evaluation.training is not None
         return self.rungs.index(len(evaluation.training.curve))
 
+    def share_of(self, task: EvaluationTask) -> float:
+        """Return the share of a whole training that a task takes, in epochs; nothing where it was done before."""
+        if task.training is not None:
+            return 0.0
+        epochs = self.config.training.epochs
+        return ((task.until or epochs) - task.since) / epochs
+
     def going_on(self, task: EvaluationTask, evaluation: Evaluation) -> EvaluationTask:
         """Return what a worker is told about a paused candidate that goes on."""
         since, later = self.rungs[self.rung_of(evaluation)], self.rungs[self.rung_of(evaluation) + 1 :]

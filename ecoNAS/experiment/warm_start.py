@@ -13,6 +13,7 @@ from ecoNAS.architecture import Architecture, Candidate
 from ecoNAS.errors import ArchitectureError, EcoNASError
 from ecoNAS.evaluation.task import EvaluationTask
 from ecoNAS.experiment.setup import Setup
+from ecoNAS.joules import Joules
 from ecoNAS.pareto import front
 from ecoNAS.records import EnergyProfile, Evaluation, Outcome, Training
 from ecoNAS.run_folder import RunFolder, write_atomically
@@ -30,49 +31,67 @@ class WarmStart:
 
     setup: Setup
     folder: RunFolder
-    _runs: dict[str, tuple[Path, Mapping[str, Evaluation]]] = field(default_factory=dict)
-    _trainings: dict[str, tuple[str, Training]] = field(default_factory=dict)
+    _runs: dict[Path, Mapping[str, Evaluation]] = field(default_factory=dict)
+    _trainings: dict[str, tuple[Path, Training]] = field(default_factory=dict)
     _profiles: dict[str, EnergyProfile] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Read the runs."""
         for place, path in enumerate(self.setup.config.search.warm_start):
-            run = _folder(self.setup, ("warm_start", place), path)
-            evaluations = run.evaluations()
-            self._runs[path.name] = path, evaluations
+            evaluations = self._runs[path] = _folder(self.setup, ("warm_start", place), path).evaluations()
             for evaluation in evaluations.values():
                 if evaluation.outcome is Outcome.EVALUATED and evaluation.training is not None:
-                    self._trainings.setdefault(evaluation.training.key.digest, (path.name, evaluation.training))
+                    self._trainings.setdefault(evaluation.training.key.digest, (path, evaluation.training))
                 for profile in evaluation.profiles:
-                    if profile.energy is not None:
+                    if self._is_of_our_kind(profile.energy):
                         self._profiles.setdefault(f"{profile.quantity} {profile.key.digest}", profile)
 
     def task(self, task: EvaluationTask) -> EvaluationTask:
         """Return a task without what an earlier run has done."""
-        name, training = self._trainings.get(task.training_key.digest, ("", None))
         changes: dict[str, object] = {}
-        if training is not None:
-            changes = {"training": self._with_weights(task, name, training), "trained_in": name, "until": None}
+        found = self._trainings.get(task.training_key.digest)
+        if found is not None and (self._is_of_our_kind(found[1].energy) or not self._needs_energy):
+            changes = {"training": self._taken_over(task, *found), "trained_in": found[0].name, "until": None}
         if self.setup.reference is not None:
-            key = task.profile_key(self.setup.reference.device).digest
-            for field_name, quantity in (("profile", "energy_per_image"), ("profile_b1", "energy_per_image_b1")):
-                if getattr(task, field_name) is None and f"{quantity} {key}" in self._profiles:
-                    changes[field_name] = self._profiles[f"{quantity} {key}"]
+            at_1 = task.deployed(task.deployment.model_copy(update={"batch": 1}))
+            for name, quantity, asked in (
+                ("profile", "energy_per_image", task),
+                ("profile_b1", "energy_per_image_b1", at_1),
+            ):
+                known = self._profiles.get(f"{quantity} {asked.profile_key(self.setup.reference.device).digest}")
+                if getattr(task, name) is None and known is not None:
+                    changes[name] = known
         return task.model_copy(update=changes) if changes else task
+
+    @property
+    def _needs_energy(self) -> bool:
+        """Whether joules of trainings are an objective or bounded."""
+        named = {*self.setup.objectives.names, *(item.name for item in self.setup.constraints)}
+        return not named.isdisjoint({"training_energy", "lifetime_energy"})
+
+    def _is_of_our_kind(self, energy: Joules | None) -> bool:
+        """Whether joules of an earlier run may stand beside those of this one."""
+        if energy is None:
+            return False
+        reference = self.setup.reference
+        if reference is None:
+            return energy.kind == "estimated"
+        fields = ("kind", "method", "scope", "device")
+        return all(getattr(energy, name) == getattr(reference, name) for name in fields)
 
     def elsewhere(self) -> Elsewhere | None:
         """Return what the sampler learns of other trainings; None where there are none."""
         objectives = [item for item in self.setup.objectives.items if item.is_learned]
         found: list[tuple[Candidate, dict[str, float]]] = []
         names: dict[str, str] = {}
-        for run, (_, evaluations) in self._runs.items():
+        for path, evaluations in self._runs.items():
             for evaluation in evaluations.values():
                 candidate = self._here(evaluation)
                 if candidate is None or evaluation.outcome is not Outcome.EVALUATED:
                     continue
                 scores = {item.name: item.read(evaluation, 1.0) for item in objectives}
-                known = {f"{name} in {run}": score.value for name, score in scores.items() if score is not None}
-                names |= {f"{name} in {run}": name for name in scores}
+                known = {f"{name} in {path}": score.value for name, score in scores.items() if score is not None}
+                names |= {f"{name} in {path}": name for name in scores}
                 found.append((candidate, known))
         return Elsewhere(names, found) if found else None
 
@@ -85,22 +104,20 @@ class WarmStart:
             return None
         return candidate
 
-    def _with_weights(self, task: EvaluationTask, name: str, training: Training) -> Training:
-        """Return a training with its weights in this run's folder, where the earlier run still holds them."""
-        source = self._runs[name][0] / training.weights_file if training.weights_file is not None else None
-        if source is None or not source.exists() or task.weights is None:
-            return training.model_copy(update={"weights_file": None})
-        target = self.folder.path / task.weights
-        if not target.exists():
-            write_atomically(target, source.read_bytes())
-        return training.model_copy(update={"weights_file": task.weights})
+    def _taken_over(self, task: EvaluationTask, run: Path, training: Training) -> Training:
+        """Return a training as ours: its weights in our folder, where they still are, and no strange joules."""
+        energy = training.energy if self._is_of_our_kind(training.energy) else None
+        source = run / training.weights_file if training.weights_file is not None else None
+        weights = task.weights if source is not None and source.exists() else None
+        if source is not None and weights is not None and not (self.folder.path / weights).exists():
+            write_atomically(self.folder.path / weights, source.read_bytes())
+        return training.model_copy(update={"weights_file": weights, "energy": energy})
 
 
 def check_earlier_runs(setup: Setup) -> None:
-    """Raise ConfigError unless every run and every architecture that the experiment names is there and fits."""
+    """Raise ConfigError unless every run that the experiment learns from is there."""
     for place, path in enumerate(setup.config.search.warm_start):
         _folder(setup, ("warm_start", place), path)
-    queued(setup)
 
 
 def queued(setup: Setup) -> list[Parameters]:

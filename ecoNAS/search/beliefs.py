@@ -8,6 +8,7 @@ Everything is minimised here. Which candidate follows from it is decided by `cos
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,7 +144,7 @@ class Beliefs:
                 told = np.flatnonzero(~np.isnan(observed.values[:, place]))
                 kept = latest(len(told), np.searchsorted(told, observed.members))
                 values, errors = observed.values[told, place], observed.errors[told, place]
-                scales = self._scales_for(place, values)
+                scales = partial(self._scales_for, place)
                 settled[told, place] = self._late[place].fit(inputs.take(told), values, kept, errors, scales)
                 settled[:, place], _ = self._unscaled(place, settled[:, place], settled[:, place])
         self._broken = tuple(text for text, column in violations.items() if np.nanmax(column) > 0)

@@ -32,7 +32,7 @@ class Budget:
     spent_s: Callable[[], float] = lambda: 0.0
     price_j: Callable[[Costs], float] | None = None
     clock: Callable[[], datetime] = now
-    _ended_s: dict[int, float] = field(default_factory=dict)
+    _ended_s: list[float] = field(default_factory=list)
     _started: dict[int, datetime] = field(default_factory=dict)
     _prices_j: dict[int, float] = field(default_factory=dict)
 
@@ -45,27 +45,28 @@ class Budget:
             self._prices_j.pop(event.trial, None)
             if event.phases:
                 whole_s = (event.phases[-1].ended - event.phases[0].started).total_seconds()
-                self._ended_s[event.trial] = max(event.duration_s, whole_s)
+                self._ended_s.append(max(event.duration_s, whole_s))
 
-    def promise(self, trial: int, costs: Costs | None) -> None:
-        """Take in what a candidate will take, where that is known before."""
+    def promise(self, trial: int, costs: Costs | None, share: float = 1.0) -> None:
+        """Take in what a candidate will take, where that is known before; `share` of a whole training."""
         if self.price_j is not None and costs is not None:
-            self._prices_j[trial] = self.price_j(costs)
+            self._prices_j[trial] = share * self.price_j(costs)
 
-    def why_full(self, costs: Costs | None = None) -> str:
+    def why_full(self, costs: Costs | None = None, share: float = 1.0) -> str:
         """Return why no more candidate can be begun; empty where there is room.
 
         Args:
             costs: Of the one that is to be begun; None where that is not known yet.
+            share: Of a whole training that it would take.
 
         Raises:
             MeasurementError: if joules are bounded and cannot be told any more.
         """
         time = self.clock()
         running_s = [(time - started).total_seconds() for started in self._started.values()]
-        dearest_s = max([*self._ended_s.values(), *running_s], default=0.0)
+        dearest_s = max([*self._ended_s, *running_s], default=0.0)
         if self.energy_j is not None:
-            spent_j, needed_j = self.spent_j(), self._needed_j(dearest_s, costs)
+            spent_j, needed_j = self.spent_j(), self._needed_j(dearest_s, costs, share)
             if spent_j >= self.energy_j or spent_j + needed_j > self.energy_j:
                 return (
                     f"{spent_j:.4g} of {self.energy_j:.4g} J are spent; those under way and one more may take "
@@ -77,10 +78,10 @@ class Budget:
                 return f"{spent_s:.4g} of {self.time_s:.4g} s are spent; one more may take {dearest_s:.3g} s"
         return ""
 
-    def _needed_j(self, dearest_s: float, costs: Costs | None) -> float:
+    def _needed_j(self, dearest_s: float, costs: Costs | None, share: float) -> float:
         """Return what those under way and one more may take."""
         if self.price_j is not None:
-            return sum(self._prices_j.values()) + (self.price_j(costs) if costs is not None else 0.0)
-        ended_s = sum(self._ended_s.values())
+            return sum(self._prices_j.values()) + (share * self.price_j(costs) if costs is not None else 0.0)
+        ended_s = sum(self._ended_s)
         each_j = self.spent_j() * dearest_s / ended_s if ended_s else 0.0
         return each_j * (len(self._started) + 1)

@@ -8,12 +8,12 @@ too high would hide a cheap network for good.
 
 Models are fitted and the pool is judged once for all that ask before the next result comes. Candidates under way are
 taken to come out as predicted, so that many workers do not train twins. Proposals depend on the seed and on what was
-told and asked, in the order of the trials' numbers and never in that of arrival.
+told and asked, in the order of the trials' numbers, and of arrival for what rungs show.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -123,10 +123,11 @@ class CostAwareProposer:
         running = [trial for trial in running if trial.number not in paused or trial.number in recent]
         if len(told) >= NUM_FULL:
             return _History(trials, told, failed, running, shown)
+        highest = {number: values for number, _, values in shown if not np.isnan(values).any()}
         stand_ins = [
-            _with_values(trials[number], list(found.values())[-1])
-            for number, found in shown.items()
-            if trials[number].state is not TrialState.COMPLETE and not np.isnan(list(found.values())[-1]).any()
+            _with_values(trials[number], values)
+            for number, values in highest.items()
+            if trials[number].state is not TrialState.COMPLETE
         ]
         return _History(trials, [*told, *stand_ins], failed, running, shown, stands_in=True)
 
@@ -186,11 +187,10 @@ class CostAwareProposer:
         for one, trial in zip(known, ended, strict=True):
             if trial.values:
                 beliefs.gauges.note(one, self._named(trial.values))
-        for number, found in history.shown.items():
-            one = self._known_of(history.trials[number])
-            for rung, shown in found.items():
-                named = self._named(shown)
-                beliefs.gauges.note(one, {**named, **{_at(rung, name): value for name, value in named.items()}})
+        for number, rung, shown in history.shown:
+            named = self._named(shown)
+            found = {**named, **{_at(rung, name): value for name, value in named.items()}}
+            beliefs.gauges.note(self._known_of(history.trials[number]), found)
         if self._proxies is not None:
             beliefs.gauges.forget_proxies({one.digest for one in known})
             beliefs.gauges.measure(known, self._proxies)
@@ -224,7 +224,8 @@ class CostAwareProposer:
             others |= {_at(rung, name): Kind("rung", sign) for name, sign in late.items()}
         numbers = Numbers.of(self._pool.reference())
         beliefs = Beliefs.of(self._targets, self._pool.space.feature_decisions, numbers, others)
-        for candidate, found in self._elsewhere.found if self._elsewhere is not None else ():
+        before = self._measuring.before if self._measuring is not None else ()
+        for candidate, found in (*before, *(self._elsewhere.found if self._elsewhere is not None else ())):
             known = self._pool.known(candidate)
             if known.passes:
                 beliefs.gauges.note(known, found)
@@ -292,7 +293,7 @@ class _History:
         told: Those with values.
         failed: Those that broke what no gate could know, and have none.
         under_way: Those that are trained now.
-        shown: What trials showed at rungs, by number and name of the rung.
+        shown: What trials showed at rungs: number, name of the rung, values, in the order of arrival.
         stands_in: Whether values at rungs stand in for those of full trainings, of which there are too few.
     """
 
@@ -300,13 +301,13 @@ class _History:
     told: Sequence[FrozenTrial]
     failed: Sequence[FrozenTrial]
     under_way: Sequence[FrozenTrial]
-    shown: Mapping[int, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    shown: Sequence[tuple[int, str, Sequence[float]]] = ()
     stands_in: bool = False
 
     @property
     def extent(self) -> tuple[int, int, int]:
         """How much there is: equal extents of one study are the same history."""
-        return len(self.told), len(self.failed), sum(len(found) for found in self.shown.values())
+        return len(self.told), len(self.failed), len(self.shown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ NUM_MEASURED: Final = 8  # candidates measured for one that is trained, where me
 SHARE_WORTH: Final = 0.1  # of a training, that measuring before it may cost
 ALIKE: Final = 0.9999  # numbers that correlate more say the same
 LEAST: Final = 1e-12  # in place of 0, where a logarithm is taken
+NUM_STANDARD: Final = 20  # numbers, the first ones, that all are standardised by
 NUM_KNOWN: Final = 2  # numbers from which the others can be predicted
 
 
@@ -34,12 +35,14 @@ class Measuring:
         run: Returns them by name, for each of some candidates; without those that could not be had.
         cost: Tells what measuring one candidate costs, in full trainings; infinite where nobody knows yet.
         most: How many candidates may be measured for one that is trained.
+        before: Candidates that an earlier session measured, with what it found.
     """
 
     names: tuple[str, ...]
     run: Callable[[Sequence[Any]], Sequence[Mapping[str, float]]]  # Any: whatever the space holds
     cost: Callable[[], float] = lambda: 0.0
     most: int = NUM_MEASURED
+    before: Sequence[tuple[Any, Mapping[str, float]]] = ()
 
     @property
     def num_worth(self) -> int:
@@ -116,11 +119,12 @@ class Kind:
 
 @dataclass(slots=True)
 class _Gauge:
-    """One number: the surrogate that predicts it, and how it is standardised; `num_known` of it were measured."""
+    """One number: what was found of it, by digest, the surrogate that predicts it, and how it is standardised."""
 
     kind: Kind
     model: ScaledModel
-    num_known: int = 0
+    found: dict[str, tuple[Known, float]] = field(default_factory=dict)
+    is_ready: bool = False
     mean: float = 0.0
     spread: float = 1.0
 
@@ -133,13 +137,11 @@ class Gauges:
         groups: The decision that each feature stands for.
         numbers: How exact numbers are read.
         kinds: Of the numbers, by name; those of rungs from the first rung to the last.
-        measured: What is known, by digest.
     """
 
     groups: Sequence[str]
     numbers: Numbers
     kinds: Mapping[str, Kind]
-    measured: dict[str, tuple[Known, dict[str, float]]] = field(default_factory=dict)
     _gauges: dict[str, _Gauge] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -148,10 +150,9 @@ class Gauges:
 
     def note(self, known: Known, found: Mapping[str, float]) -> None:
         """Take in what was measured of a candidate; what was measured first stays."""
-        _, kept = self.measured.setdefault(known.digest, (known, {}))
-        for name in self.kinds:
+        for name, gauge in self._gauges.items():
             if name in found and not np.isnan(found[name]):
-                kept.setdefault(name, found[name])
+                gauge.found.setdefault(known.digest, (known, found[name]))
 
     def measure(self, candidates: Sequence[Known], measuring: Measuring) -> None:
         """Measure candidates and take in what was found."""
@@ -161,29 +162,25 @@ class Gauges:
 
     def lacks(self, known: Known, names: Sequence[str]) -> bool:
         """Return whether something of a candidate was not measured yet."""
-        _, found = self.measured.get(known.digest, (known, {}))
-        return any(name not in found for name in names)
+        return any(known.digest not in self._gauges[name].found for name in names)
 
     def forget_proxies(self, but: Container[str]) -> None:
         """Forget the proxies of all candidates but some, so that a resumed search knows as much as one that was not."""
-        proxies = [name for name, kind in self.kinds.items() if kind.sort == "proxy"]
-        for digest, (_, found) in self.measured.items():
-            if digest not in but:
-                for name in proxies:
-                    found.pop(name, None)
+        for gauge in self._gauges.values():
+            if gauge.kind.sort == "proxy":
+                gauge.found = {digest: value for digest, value in gauge.found.items() if digest in but}
 
     def learn(self) -> None:
         """Fit all surrogates to everything that is known."""
         for name, gauge in self._gauges.items():
-            seen = [(known, found[name]) for known, found in self.measured.values() if name in found]
-            gauge.num_known = len(seen)
-            if len(seen) < NUM_KNOWN:
+            gauge.is_ready = len(gauge.found) >= NUM_KNOWN
+            if not gauge.is_ready:
                 continue
-            values = gauge.kind.prepared(np.array([value for _, value in seen]))
-            candidates = Candidates.of([known for known, _ in seen])
+            values = gauge.kind.prepared(np.array([value for _, value in gauge.found.values()]))
+            candidates = Candidates.of([known for known, _ in gauge.found.values()])
             inputs = self._inputs(name, candidates, self.expected(candidates, self._below(name)))
-            gauge.model.fit(inputs, values, latest(len(values)), np.zeros(len(values)), gauge.kind.scales(values))
-            scaled = gauge.model.scale(values)
+            gauge.model.fit(inputs, values, latest(len(values)), np.zeros(len(values)), gauge.kind.scales)
+            scaled = gauge.model.scale(values[:NUM_STANDARD])
             gauge.mean, gauge.spread = float(scaled.mean()), float(scaled.std()) or 1.0
 
     def expected(self, candidates: Candidates, names: Sequence[str] | None = None) -> "Expected":
@@ -235,7 +232,7 @@ class Gauges:
 
     def _expected(self, name: str, candidates: Candidates, below: "Expected") -> tuple[Floats, Floats]:
         gauge = self._gauges[name]
-        if gauge.num_known < NUM_KNOWN:
+        if not gauge.is_ready:
             return np.zeros(len(candidates)), np.zeros(len(candidates))
         inputs = self._inputs(name, candidates, below)
         mean, deviation = gauge.model.predict(inputs)
@@ -243,9 +240,8 @@ class Gauges:
             change = gauge.model.change_from(mean)
             deviation = np.hypot(deviation, self.doubt_from(self._below(name), below, inputs, change))
         for place, known in enumerate(candidates.known):
-            found = self.measured.get(known.digest)
-            if found is not None and name in found[1]:
-                mean[place] = gauge.model.scale(gauge.kind.prepared(np.array(found[1][name])))
+            if known.digest in gauge.found:
+                mean[place] = gauge.model.scale(gauge.kind.prepared(np.array(gauge.found[known.digest][1])))
                 deviation[place] = 0.0
         return mean, deviation
 

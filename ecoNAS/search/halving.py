@@ -8,6 +8,7 @@ layer, by a rule that spreads; exact and measured objectives take part with the 
 surrogate may choose instead.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -25,15 +26,16 @@ Places = NDArray[np.int64]
 
 @dataclass(slots=True)
 class Rung:
-    """Who reached a rung, by trial, in the order of arrival, and who went on from it."""
+    """Who reached a rung, by trial, in the order of arrival, who went on from it, and whose trial has ended."""
 
     reached: dict[int, tuple[float, ...]] = field(default_factory=dict)
     gone_on: set[int] = field(default_factory=set)
+    ended: set[int] = field(default_factory=set)
 
     @property
     def paused(self) -> list[int]:
         """The trials that wait, the first to arrive first."""
-        return [trial for trial in self.reached if trial not in self.gone_on]
+        return [trial for trial in self.reached if trial not in self.gone_on and trial not in self.ended]
 
 
 @dataclass(slots=True)
@@ -61,9 +63,9 @@ class Rungs:
         """Begin with empty rungs."""
         self.rungs = [Rung() for _ in self.names]
 
-    def note(self, trial: int, rung: int, values: Sequence[float]) -> None:
-        """Take in what a candidate shows at a rung; NaN for an objective that is not shown there."""
-        self.rungs[rung].reached[trial] = tuple(values)
+    def note(self, trial: int, rung: int, values: Sequence[float | None]) -> None:
+        """Take in what a candidate shows at a rung; None or NaN for an objective that is not shown there."""
+        self.rungs[rung].reached[trial] = tuple(math.nan if value is None else value for value in values)
         self._arrivals.append((trial, rung))
 
     def go_on(self, trial: int, rung: int) -> None:
@@ -74,7 +76,7 @@ class Rungs:
         """Take in that a candidate ended; what it showed still counts."""
         for rung in self.rungs:
             if trial in rung.reached:
-                rung.gone_on.add(trial)
+                rung.ended.add(trial)
 
     def place_of(self, trial: int) -> int | None:
         """Return the last rung that a candidate reached; None for none."""
@@ -85,8 +87,8 @@ class Rungs:
         """All trials that wait at a rung."""
         return {trial for rung in self.rungs for trial in rung.paused}
 
-    def shown(self) -> tuple[dict[int, dict[str, tuple[float, ...]]], set[int]]:
-        """Return what trials showed at their rungs, by trial and name of the rung, and the trials with later results.
+    def shown(self) -> tuple[list[tuple[int, str, tuple[float, ...]]], set[int]]:
+        """Return (trial, name of the rung, values) in the order of arrival, and the trials with later results.
 
         A surrogate learns from results in batches that grow with their number, so that it is asked seldom; how many it
         may know depends on how many there are alone.
@@ -94,9 +96,7 @@ class Rungs:
         count = len(self._arrivals)
         batch = 2 ** max(0, (count // NUM_ONE_BY_ONE).bit_length() - 1)
         known = count // batch * batch
-        found: dict[int, dict[str, tuple[float, ...]]] = {}
-        for trial, place in self._arrivals[:known]:
-            found.setdefault(trial, {})[self.names[place]] = self.rungs[place].reached[trial]
+        found = [(trial, self.names[at], self.rungs[at].reached[trial]) for trial, at in self._arrivals[:known]]
         return found, {trial for trial, _ in self._arrivals[known:]}
 
     def promotable(self) -> tuple[int, int] | None:
@@ -108,14 +108,14 @@ class Rungs:
             if not paused or not quota:
                 continue
             if self.choose is not None:
-                if len(rung.gone_on & rung.reached.keys()) >= quota:
+                if len(rung.gone_on) >= quota:
                     continue
                 chosen = self.choose(paused)
                 if chosen is not None:
                     return chosen, place
             trials = list(rung.reached)
             best = [trials[one] for one in self._ranked(np.array(list(rung.reached.values())))[:quota]]
-            waiting = [trial for trial in best if trial not in rung.gone_on]
+            waiting = [trial for trial in best if trial in set(paused)]
             if waiting:
                 return waiting[0], place
         return None

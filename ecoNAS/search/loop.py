@@ -19,6 +19,7 @@ from ecoNAS.events import (
     CandidateProfiled,
     Event,
     RunEnded,
+    RungReached,
     ScaleFixed,
     TrialEnded,
     TrialProposed,
@@ -30,7 +31,7 @@ from ecoNAS.search.growth import NUM_FIRST
 from ecoNAS.search.memory import Seen
 from ecoNAS.search.parts import Parts, Result
 from ecoNAS.search.pausing import Pausing, UnderWay
-from ecoNAS.search.storage import is_whole, orphans, tell
+from ecoNAS.search.storage import enqueue_again, is_whole, orphans, tell
 from ecoNAS.search.streaks import Hopeless, Streak, explain
 
 logger = logging.getLogger(__name__)
@@ -77,10 +78,10 @@ class SearchLoop:
         """Give up the candidates under way as well; `run` raises KeyboardInterrupt soon."""
         self.is_abandoning = True
 
-    def why_full(self, costs: Costs | None = None) -> str:
-        """Return why the budget leaves no room for one more candidate; empty where it does."""
+    def why_full(self, costs: Costs | None = None, share: float = 1.0) -> str:
+        """Return why the budget leaves no room for one more candidate, or a share of one; empty where it does."""
         try:
-            return self.parts.budget.why_full(costs)
+            return self.parts.budget.why_full(costs, share)
         except MeasurementError as error:
             return f"the joules cannot be counted any more, so that their budget cannot be kept: {error}"
 
@@ -89,9 +90,10 @@ class SearchLoop:
         parts, ended = self.parts, dict[int, TrialEnded]()
         evaluations = parts.folder.evaluations()
         for event in parts.folder.events:
+            if isinstance(event, RungReached | TrialEnded):
+                parts.budget.note(event)
             if isinstance(event, TrialEnded):
                 ended[event.trial] = event
-                parts.budget.note(event)
                 self._note(event, evaluations.get(event.digest))
             elif isinstance(event, ScaleFixed):
                 parts.growth.restore(event)
@@ -99,6 +101,7 @@ class SearchLoop:
         for trial in orphans(parts.study):
             event_or_none = ended.get(trial.number)
             if not is_whole(trial, list(parts.space.choices)):
+                enqueue_again(parts.study, trial)
                 parts.study.tell(trial, state=TrialState.FAIL)  # nothing was ever made of it
             elif event_or_none is not None:
                 self._tell(trial, event_or_none)
@@ -107,7 +110,7 @@ class SearchLoop:
                 evaluation = evaluations.get(candidate.digest)
                 if evaluation is None or evaluation.trial != trial.number:
                     self._consider(trial, candidate)
-                elif evaluation.outcome is Outcome.STOPPED:
+                elif evaluation.outcome is Outcome.STOPPED and parts.values(evaluation) is not None:
                     self._restore_paused(trial, candidate, evaluation)
                 else:
                     self._end_evaluated(trial, evaluation, evaluation)
@@ -150,7 +153,8 @@ class SearchLoop:
             return False
         found = self._pausing.promotable()
         if found is not None:
-            self._full = self.why_full(self._pausing.waiting[found[0]].screening.costs)
+            costs, share = self._pausing.waiting[found[0]].screening.costs, self._pausing.next_share(found[0])
+            self._full = self.why_full(costs, share)
             if not self._full:
                 self._start(self._pausing.promote(*found))
             return True
@@ -195,16 +199,16 @@ class SearchLoop:
         if not screening.passes:
             self._end(trial, _ended(trial, digest, Outcome.REFUSED, screening.reason, screening.violations))
             return
-        self._full = self.why_full(screening.costs)
+        task = parts.make_task(trial.number, candidate, screening)
+        self._full = self.why_full(screening.costs, parts.share_of(task))
         if self._full or self.is_stopping:  # left as it is: a later session takes it up
             return
         parts.memory.note(digest, Seen(trial.number))
-        task = parts.make_task(trial.number, candidate, screening)
         self._start(UnderWay(trial, candidate, screening, task, task))
 
     def _start(self, candidate: UnderWay) -> None:
         number = candidate.trial.number
-        self.parts.budget.promise(number, candidate.screening.costs)
+        self.parts.budget.promise(number, candidate.screening.costs, self.parts.share_of(candidate.task))
         self._running[number] = candidate
         self._submit(number)
 
@@ -242,7 +246,7 @@ class SearchLoop:
         """Keep what a worker returned, and pause its candidate or end its trial."""
         result = part if running.result is None else self.parts.join(running.result, part)
         self.parts.folder.write_evaluation(result)
-        if result.outcome is not Outcome.STOPPED:
+        if result.outcome is not Outcome.STOPPED or self.parts.values(result) is None:  # nothing to rank it by
             self._end_evaluated(running.trial, result, part)
             return
         self._pausing.pause(running, result, part)

@@ -25,6 +25,8 @@ WARP_SLOPE: Final = 0.1
 class Model:
     """A surrogate of one quantity; its hyperparameters are found from the first observations alone, in stages.
 
+    They follow from those observations as they are now, so that a resumed search finds the same ones.
+
     Attributes:
         groups: The decision that each feature stands for.
         evidence: Logarithm of the probability density of what predictions are made from, but for a constant.
@@ -32,12 +34,19 @@ class Model:
 
     groups: Sequence[str]
     evidence: float = 0.0
-    _logs: tuple[int, Floats] = (0, np.empty(0))
+    _logs: tuple[bytes, Floats] = (b"", np.empty(0))
     _process: GaussianProcess | None = None
     _centre: float = 0.0
     _spread: float = 1.0
 
-    def fit(self, inputs: Inputs, targets: Floats, kept: Places, errors: Floats) -> Floats:
+    def fit(
+        self,
+        inputs: Inputs,
+        targets: Floats,
+        kept: Places,
+        errors: Floats,
+        first: tuple[Floats, Floats] | None = None,
+    ) -> Floats:
         """Take in observations; return what they are expected to be without their errors, (observations,).
 
         Args:
@@ -45,17 +54,21 @@ class Model:
             targets: (observations,).
             kept: Those that predictions are made from; see `latest`.
             errors: (observations,), standard errors of the targets.
+            first: Targets and errors of the first `stage(observations)` of them, where their scale follows from those
+                alone; None for the same.
         """
         self._centre, self._spread = float(targets.mean()), float(targets.std()) or 1.0
         scaled = (targets - self._centre) / self._spread
         noise = (errors / self._spread) ** 2
         process, size = GaussianProcess(self.groups, inputs.numbers.shape[1]), stage(len(targets))
-        if self._logs[0] != size:
-            chosen = np.unique(np.linspace(0, size - 1, min(size, MAX_FIT)).round().astype(np.int64))
-            first = scaled[:size]
-            spread = first.std() or 1.0
-            centred = (first - first.mean()) / spread
-            self._logs = size, process.optimise(inputs.take(chosen), centred[chosen], noise[chosen] / spread**2)
+        early, early_errors = first if first is not None else (targets[:size], errors[:size])
+        chosen = np.unique(np.linspace(0, size - 1, min(size, MAX_FIT)).round().astype(np.int64))
+        spread = float(early.std()) or 1.0
+        few, centred = inputs.take(chosen), ((early - early.mean()) / spread)[chosen]
+        variances = (early_errors[chosen] / spread) ** 2
+        rows = b"".join(part.tobytes() for part in (few.decisions, few.numbers, centred, variances))
+        if self._logs[0] != rows:
+            self._logs = rows, process.optimise(few, centred, variances)
         self._process = process.fit(inputs.take(kept), scaled[kept], self._logs[1], noise[kept])
         self.evidence = process.evidence - len(kept) * np.log(self._spread)
         settled = targets.copy()
@@ -133,6 +146,9 @@ class Logarithm:
         return values, np.abs(values) * deviation
 
 
+Scales = Callable[[Floats], Sequence[Scale]]
+
+
 @dataclass(slots=True)
 class ScaledModel:
     """A surrogate of one quantity on that of some scales under which the data are most probable.
@@ -146,7 +162,7 @@ class ScaledModel:
     _models: dict[int, Model] = field(default_factory=dict)
     _chosen: Model | None = None
 
-    def fit(self, inputs: Inputs, targets: Floats, kept: Places, errors: Floats, scales: Sequence[Scale]) -> Floats:
+    def fit(self, inputs: Inputs, targets: Floats, kept: Places, errors: Floats, scales: Scales) -> Floats:
         """Take in observations; return what they are expected to be without their errors, scaled; see `Model`.
 
         Args:
@@ -154,12 +170,14 @@ class ScaledModel:
             targets: (observations,).
             kept: Those that predictions are made from.
             errors: (observations,), standard errors of the targets.
-            scales: To choose from, in the same order each time.
+            scales: Returns those to choose from for some targets, in the same order each time.
         """
         best, result = -np.inf, targets
-        for place, scale in enumerate(scales):
+        early, early_errors = targets[: stage(len(targets))], errors[: stage(len(targets))]
+        for place, (scale, early_scale) in enumerate(zip(scales(targets), scales(early), strict=False)):
             model, slopes = self._models.setdefault(place, Model(self.groups)), scale.slopes(targets)
-            settled = model.fit(inputs, scale(targets), kept, errors * slopes)
+            first = early_scale(early), early_errors * early_scale.slopes(early)
+            settled = model.fit(inputs, scale(targets), kept, errors * slopes, first)
             evidence = model.evidence + float(np.log(slopes[kept]).sum())  # densities in the same unit
             if evidence > best:
                 best, result, self._chosen, self.scale = evidence, settled, model, scale

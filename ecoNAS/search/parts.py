@@ -104,11 +104,11 @@ class Limits(Protocol):
         """Take in what happened."""
         ...
 
-    def promise(self, trial: int, costs: Costs | None) -> None:
-        """Take in what a candidate will take."""
+    def promise(self, trial: int, costs: Costs | None, share: float = 1.0) -> None:
+        """Take in what a candidate will take: a share of a whole training."""
         ...
 
-    def why_full(self, costs: Costs | None = None) -> str:
+    def why_full(self, costs: Costs | None = None, share: float = 1.0) -> str:
         """Return why no more candidate can be begun; empty where there is room."""
         ...
 
@@ -128,6 +128,7 @@ class Parts:
         next_task: What a worker does next with a candidate whose present stage is over; None where that was the last.
         rungs: Where trainings are paused; None where each goes to its end at once.
         rung_of: The place of the last rung that a result reached.
+        share_of: The share of a whole training that a task takes.
         go_on: (first task, result so far) to the task that goes on from there.
         must_make_room: Whether the worst of the paused candidates has to end.
         join: (result so far, what was done since) to one result.
@@ -151,6 +152,7 @@ class Parts:
     next_task: Callable[[Any, Any], Any | None] = lambda task, evaluation: None
     rungs: Rungs | None = None
     rung_of: Callable[[Any], int] = lambda result: 0
+    share_of: Callable[[Any], float] = lambda task: 1.0
     go_on: Callable[[Any, Any], Any] = lambda task, result: task
     must_make_room: Callable[[], bool] = lambda: False
     join: Callable[[Any, Any], Any] = lambda before, result: result

@@ -3,6 +3,7 @@
 Who goes on is decided by `halving`; what a worker then does, by the loop's parts.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -79,7 +80,7 @@ class Pausing:
             digest=result.digest,
             rung=place,
             at=rungs.names[place],
-            values=values,
+            values=tuple(None if math.isnan(value) else value for value in values),
             duration_s=(part.ended - part.started).total_seconds(),
             phases=self.phases(part),
         )
@@ -111,6 +112,11 @@ class Pausing:
         self.log(event)
         self.note(event)
         return self.take(number)
+
+    def next_share(self, number: int) -> float:
+        """Return the share of a whole training that the next part of a candidate takes."""
+        candidate = self.waiting[number]
+        return self.parts.share_of(self.parts.go_on(candidate.first, candidate.result))
 
     def take(self, number: int) -> UnderWay:
         """Return a candidate, which waits no more, with its next task."""

@@ -95,7 +95,7 @@ class CandidateSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return a proposal that is valid and new to the study; a random one of that kind where 20 were not."""
-        if not search_space:
+        if not search_space or "fixed_params" in trial.system_attrs:  # the latter: it was enqueued
             return {}
         proposal: Parameters = {}
         for attempt in range(MAX_PROPOSALS):

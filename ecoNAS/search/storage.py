@@ -121,6 +121,14 @@ def orphans(study: optuna.Study) -> list[Trial]:
     return [Trial(study, frozen._trial_id) for frozen in running]
 
 
+def enqueue_again(study: optuna.Study, trial: Trial) -> None:
+    """Put what a trial was enqueued with, if it was, back into the queue."""
+    stored = study.get_trials(deepcopy=False)[trial.number]
+    fixed = stored.system_attrs.get("fixed_params")
+    if fixed is not None:
+        study.enqueue_trial(fixed)
+
+
 def is_whole(trial: FrozenTrial | Trial, names: Sequence[str]) -> bool:
     """Return whether every parameter was stored before the driver died."""
     return all(name in trial.params for name in names)

@@ -51,6 +51,16 @@ def test_a_training_with_an_equal_key_is_taken_over_with_its_weights(earlier: Ru
 
 
 @pytest.mark.slow
+def test_two_runs_of_one_name_are_told_apart(earlier: Run, tmp_path: Path) -> None:
+    other = search(tmp_path / "other" / "run", 3, **{"training.lr": 0.003})
+    run = search(tmp_path / "run", 3, **{"search.warm_start": [str(other.folder), str(earlier.folder)]})
+    assert trained_here(run) == set()
+    for before, trial in zip(earlier.trials, run.trials, strict=False):
+        theirs = earlier.model(before).state_dict()
+        assert all(tensor.equal(theirs[name]) for name, tensor in run.model(trial).state_dict().items())
+
+
+@pytest.mark.slow
 def test_another_seed_or_recipe_is_trained_anew(earlier: Run, tmp_path: Path) -> None:
     for place, changes in enumerate(({"search.seed": 1}, {"training.lr": 0.005})):
         run = search(tmp_path / str(place), 3, **{"search.warm_start": [str(earlier.folder)], **changes})
@@ -87,9 +97,12 @@ def test_what_is_enqueued_comes_first(earlier: Run, tmp_path: Path) -> None:
         ({"search.enqueue": ["/nowhere.json"]}, r"search.enqueue.*nowhere.json"),
     ],
 )
-def test_a_run_that_is_not_there_is_refused_before_anything_begins(changes: dict[str, object], said: str) -> None:
+def test_a_run_that_is_not_there_is_refused_before_anything_begins(
+    tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
     with pytest.raises(ConfigError, match=said):
-        prepare(ExperimentConfig.from_yaml(SMOKE, changes))
+        search(tmp_path / "run", 1, **changes)
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_architecture_of_another_space_is_refused(tmp_path: Path) -> None:
@@ -98,4 +111,4 @@ def test_an_architecture_of_another_space_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.json"
     file.write_text(candidate.architecture.model_dump_json())
     with pytest.raises(ConfigError, match="not of the space"):
-        prepare(ExperimentConfig.from_yaml(SMOKE, {"search.enqueue": [str(file)]}))
+        search(tmp_path / "run", 1, **{"search.enqueue": [str(file)]})

@@ -94,6 +94,31 @@ def test_a_sampler_may_choose_within_the_quota_and_leave_it_to_the_ranking() -> 
     assert found.promotable() == (1, 0)  # among the best two of four
 
 
+def test_who_ended_for_want_of_room_has_not_gone_on() -> None:
+    found = rungs(factor=2)
+    found.choose = max
+    for trial in range(4):
+        found.note(trial, 0, (0.5, None))
+        found.leave(trial)
+    for trial in range(4, 8):
+        found.note(trial, 0, (0.5, None))
+    went = []
+    while (chosen := found.promotable()) is not None:
+        found.go_on(*chosen)
+        went.append(chosen[0])
+    assert went == [7, 6, 5, 4]  # four of eight
+
+
+def test_what_is_learned_from_rungs_comes_in_batches_in_the_order_of_arrival() -> None:
+    found = rungs(count=1)
+    for trial in range(43):
+        found.note(trial, 0, (trial / 100, 1.0))
+    shown, later = found.shown()
+    assert [trial for trial, _, _ in shown] == list(range(42))
+    assert later == {42}
+    assert shown[3] == (3, "epoch 1", (0.03, 1.0))
+
+
 def test_crowding_puts_the_ends_first_and_the_closest_last() -> None:
     points = np.array([[0.0, 1.0], [0.1, 0.9], [0.12, 0.88], [0.5, 0.5], [1.0, 0.0]])
     order = by_crowding(points).tolist()

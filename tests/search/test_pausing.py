@@ -9,6 +9,7 @@ from search_bench import RUNGS, Bench, FakeTask, fake_evaluation
 
 from ecoNAS.events import Event, EventLog, RungReached, TrialEnded, TrialPromoted
 from ecoNAS.records import Evaluation, Outcome
+from ecoNAS.search.budget import Budget
 
 TRIALS = 13
 
@@ -135,3 +136,32 @@ def test_who_waits_makes_room_where_there_is_none(halving: Bench) -> None:
     reasons = Counter(event.reason for event in halving.folder.events if isinstance(event, TrialEnded))
     assert reasons["its checkpoint had to make room"] > 0
     assert ends(halving)[Outcome.EVALUATED] + ends(halving)[Outcome.STOPPED] == TRIALS
+
+
+def test_a_candidate_that_shows_no_value_at_a_rung_ends_there(halving: Bench) -> None:
+    loop = halving.loop()
+    values = loop.parts.values
+
+    def without(found: Evaluation) -> tuple[float, ...] | None:
+        return None if found.outcome is Outcome.STOPPED and found.trial == 2 else values(found)
+
+    object.__setattr__(loop.parts, "values", without)
+    assert loop.run().reason == "trials"
+    (end,) = [event for event in halving.folder.events if isinstance(event, TrialEnded) and event.trial == 2]
+    assert end.outcome is Outcome.STOPPED
+    assert not any(isinstance(event, RungReached) and event.trial == 2 for event in halving.folder.events)
+
+
+def test_each_part_is_held_against_the_budget_at_its_own_price(halving: Bench) -> None:
+    spent = []
+
+    def run(task: FakeTask) -> Evaluation:
+        spent.append((1, 1, 2)[task.level] / 4)
+        return fake_evaluation(task)
+
+    halving.run = run
+    halving.budget = Budget(energy_j=6.0, spent_j=lambda: sum(spent), price_j=lambda costs: 1.0)
+    loop = halving.loop()
+    object.__setattr__(loop.parts, "share_of", lambda task: (1, 1, 2)[task.level] / 4)
+    assert loop.run().reason == "budget"
+    assert 5.5 <= sum(spent) <= 6.0  # where each part were a whole training, it would end below

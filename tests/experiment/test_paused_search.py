@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ecoNAS import ExperimentConfig, load_run, prepare, run_search
@@ -14,6 +15,7 @@ from ecoNAS.analysis.run import Run
 from ecoNAS.errors import ConfigError
 from ecoNAS.events import RungReached, TrialEnded, TrialPromoted
 from ecoNAS.experiment.halving import Checkpoints
+from ecoNAS.experiment.run import evaluate_architecture
 from ecoNAS.records import Outcome
 from ecoNAS.run_folder import RunFolder
 
@@ -116,6 +118,27 @@ def test_checkpoints_keep_within_their_bound(tmp_path: Path) -> None:
     reasons = {event.reason for event in run.events if isinstance(event, TrialEnded)}
     assert "its checkpoint had to make room" in reasons
     assert run.counts["evaluated"] + run.counts["stopped"] == 8
+
+
+def test_a_duplicate_leaves_the_checkpoint_of_its_original(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    (folder.checkpoints / "abc").mkdir(parents=True)
+    (folder.checkpoints / "abc" / "1.safetensors").write_bytes(bytes(100))
+    checkpoints = Checkpoints(folder, 50.0)
+    checkpoints.note(TrialEnded(trial=3, digest="abc", outcome=Outcome.DUPLICATE, duplicate_of=1))
+    assert checkpoints.num_bytes() == 100
+    assert checkpoints.is_full()
+    checkpoints.note(TrialEnded(trial=1, digest="abc", outcome=Outcome.STOPPED))
+    assert checkpoints.num_bytes() == 0
+
+
+def test_one_architecture_is_evaluated_to_the_end_whatever_the_experiment_halves() -> None:
+    setup = prepare(ExperimentConfig.from_yaml(SMOKE, {"search.halving": HALVING, "training.epochs": 2}))
+    candidate = setup.space.random(np.random.default_rng(0))
+    evaluation = evaluate_architecture(setup, candidate.architecture)
+    assert evaluation.outcome is Outcome.EVALUATED
+    assert evaluation.training is not None
+    assert len(evaluation.training.curve) == 2
 
 
 def test_a_rung_after_the_end_is_refused() -> None:
