@@ -20,6 +20,8 @@ from scipy.stats import norm, qmc
 Floats = NDArray[np.float64]
 
 NUM_POINTS = 2048  # a power of two, as Sobol points come
+NUM_COARSE = 256  # where so many are judged that the best of them will be judged again
+MANY = 2000
 
 
 def expected_improvement(best: float | Floats, mean: Floats, deviation: Floats) -> Floats:
@@ -87,13 +89,14 @@ def _over_steps(prospects: Prospects, reached: Reached) -> Floats:
 def _over_box(prospects: Prospects, reached: Reached) -> Floats:
     best = np.vstack([prospects.known, reached.known]).min(axis=0)
     span = np.maximum(reached.corner - best, 0.0)
-    budgets = best + qmc.Sobol(len(best), scramble=False).random(NUM_POINTS) * span
+    num_points = NUM_POINTS if len(prospects.known) <= MANY else NUM_COARSE
+    budgets = best + qmc.Sobol(len(best), scramble=False).random(num_points) * span
     within = np.all(reached.known[:, None, :] <= budgets[None, :, :], axis=2)  # (reached, points)
     heights = np.where(within, reached.value[:, None], reached.worst).min(axis=0, initial=reached.worst)
     levels, level_of = np.unique(heights, return_inverse=True)
-    onto = np.zeros((NUM_POINTS, len(levels)), dtype=np.float32)
-    onto[np.arange(NUM_POINTS), level_of] = 1.0 / NUM_POINTS
-    affords = np.ones((len(prospects.known), NUM_POINTS), dtype=bool)
+    onto = np.zeros((num_points, len(levels)), dtype=np.float32)
+    onto[np.arange(num_points), level_of] = 1.0 / num_points
+    affords = np.ones((len(prospects.known), num_points), dtype=bool)
     for axis in range(len(best)):
         affords &= prospects.known[:, axis, None] <= budgets[None, :, axis]
     shares = affords.astype(np.float32) @ onto  # (candidates, levels): of the box, by what is best there so far
