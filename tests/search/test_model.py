@@ -25,7 +25,7 @@ def fitted(num_failing: int) -> ScaledModel:
     values[rng.permutation(60)[:num_failing]] = 99.0
     model = ScaledModel(["a"] * 3)
     inputs = Inputs(np.eye(3)[rng.integers(3, size=60)], numbers)
-    model.fit(inputs, values, np.arange(60), np.zeros(60), (Warp(), Warp.of(values)))
+    model.fit(inputs, values, np.arange(60), np.zeros(60), lambda found: (Warp(), Warp.of(found)))
     return model
 
 
@@ -43,7 +43,7 @@ def test_what_grows_by_factors_is_modelled_by_its_logarithm(sign: float) -> None
     numbers = rng.standard_normal((50, 1))
     values = sign * np.exp(1.5 * numbers[:, 0] + 0.1 * rng.standard_normal(50))
     model, inputs = ScaledModel(["a"] * 3), Inputs(np.eye(3)[rng.integers(3, size=50)], numbers)
-    model.fit(inputs, values, np.arange(50), np.zeros(50), (Warp(), Logarithm(sign)))
+    model.fit(inputs, values, np.arange(50), np.zeros(50), lambda found: (Warp(), Logarithm(sign)))
     assert isinstance(model.scale, Logarithm)
     found, deviations = model.scale.back(*model.predict(inputs))
     assert found == pytest.approx(values, rel=0.3)
