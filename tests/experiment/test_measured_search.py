@@ -263,6 +263,7 @@ def test_the_bill_of_a_driver_that_died_while_it_measured_the_front_again_is_a_l
     assert any("ended without its last reading" in hole for hole in holes)
 
 
+@pytest.mark.long
 def test_bounds_on_measured_joules_and_the_budget_are_kept_and_a_larger_budget_goes_on(
     pair: Pair, machine: Machine
 ) -> None:
@@ -304,6 +305,7 @@ def test_bounds_on_measured_joules_and_the_budget_are_kept_and_a_larger_budget_g
             assert [phase.name for phase in event.phases] == ["profiling", "training"]
 
 
+@pytest.mark.long
 def test_a_killed_driver_and_a_counter_that_is_reset_leave_a_lower_bound_and_no_wrong_number(machine: Machine) -> None:
     process = machine.search("run", ALONE, **CONTENT)
     wait_for(lambda: machine.is_measuring("run"), process)

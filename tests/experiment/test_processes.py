@@ -128,7 +128,7 @@ def test_a_killed_ray_worker_is_replaced_and_its_candidate_run_again(tmp_path: P
     assert outcome is Outcome.EVALUATED
 
 
-@pytest.mark.parametrize("kind", ["in_process", "ray"])
+@pytest.mark.parametrize("kind", [pytest.param("in_process", marks=pytest.mark.long), "ray"])
 def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "run"
     process = start(folder, f"workers.kind={kind}")
@@ -149,6 +149,7 @@ def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(tmp_path: Path,
     check_whole(folder, trials=10)
 
 
+@pytest.mark.long
 def test_a_second_ctrl_c_gives_up_at_once_and_loses_only_what_was_under_way(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = start(folder, epochs=25)
@@ -168,6 +169,7 @@ def test_a_second_ctrl_c_gives_up_at_once_and_loses_only_what_was_under_way(tmp_
     check_whole(folder, trials=10)
 
 
+@pytest.mark.long
 def test_a_larger_budget_goes_on_where_a_finished_search_ended(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     finish(start(folder, epochs=1, trials=3))
