@@ -41,12 +41,13 @@ $(STAMP): pyproject.toml | $(BIN)/python
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(PIP_ARGS) -e '.[dev]'
 	@touch $@
 
-# Quick tests two at a time; those that meter real time, or start processes of their own, one after another.
+# Quick tests two at a time, each on one core; those that meter real time, or start processes of their own, one after
+# another.
 test: $(STAMP)
 ifdef PYTEST_ARGS
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 else
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not long"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow and not long"
 	$(BIN)/python -m pytest -m "slow and not long"
 endif
 
