@@ -14,6 +14,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 import torch
+from cheaper_epochs import draw
 from scipy.stats import kendalltau
 
 from ecoNAS import ExperimentConfig, prepare
@@ -53,16 +54,6 @@ def main() -> None:
     )
     gaps = (many[:, -1] - one[:, -1]).tolist()
     print(f"what starting anew costs at the end: {fmean(gaps):+.4f} ± {stdev(gaps) / math.sqrt(len(gaps)):.4f}")
-
-
-def draw(setup: Setup, count: int) -> list[Candidate]:
-    """Return random candidates that pass the gate."""
-    rng, found = np.random.default_rng(derive_seed(0, "rung validity")), list[Candidate]()
-    while len(found) < count:
-        candidate = setup.space.random(rng)
-        if setup.screen(candidate).passes:
-            found.append(candidate)
-    return found
 
 
 def curve(setup: Setup, candidate: Candidate, recipe: TrainingConfig) -> list[float]:
