@@ -4,39 +4,28 @@ Nothing here is a result: every figure is an estimate from probes and says from 
 from their MACs by a line through the probes.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
 import numpy as np
-import optuna
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution
 from scipy.optimize import nnls
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
-from ecoNAS.architecture import Candidate, derive_seed
 from ecoNAS.config import HalvingConfig
 from ecoNAS.costs.screen import Screening
 from ecoNAS.errors import EcoNASError
-from ecoNAS.evaluation.probe import Probe, probe
-from ecoNAS.evaluation.task import EvaluationTask
-from ecoNAS.evaluation.workers import Finished, InProcessWorkers, Workers
+from ecoNAS.evaluation.probe import Probe
 from ecoNAS.experiment.setup import Setup
-from ecoNAS.experiment.study import sampler_context
-from ecoNAS.experiment.workers import open_ray
-from ecoNAS.search.memory import Memory
-from ecoNAS.search.samplers import SAMPLERS, CandidateSampler, distributions
+from ecoNAS.experiment.try_out import draw, time_proposals, try_networks
 
 Floats = NDArray[np.float64]
 
 NUM_DRAWN: Final = 256  # candidates, for the share that passes and for their sizes
 NUM_PROBES: Final = 6
-NUM_PROPOSALS: Final = 4  # that are timed
-POLL_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +102,7 @@ def make_plan(setup: Setup, on_probe: Callable[[int, int], None] = lambda done, 
     Raises:
         EcoNASError: if nothing passes the gate, or a probe fails.
     """
-    drawn, screenings = _draw(setup)
+    drawn, screenings = draw(setup, NUM_DRAWN)
     passing = [place for place, screening in enumerate(screenings) if screening.passes]
     if not passing:
         raise EcoNASError(f"none of {NUM_DRAWN} random candidates passes the constraints; loosen them before searching")
@@ -121,8 +110,8 @@ def make_plan(setup: Setup, on_probe: Callable[[int, int], None] = lambda done, 
     count = min(NUM_PROBES, len(passing))
     chosen = [passing[int((place + 0.5) * len(passing) / count)] for place in range(count)]
     tasks = [setup.task(place, drawn[place], screenings[place].costs, None) for place in chosen]
-    workers_s, probes = _run(setup, [task.model_copy(update={"until": None}) for task in tasks], on_probe)
-    first_s, proposal_s = _time_proposals(setup, [(drawn[place], screenings[place]) for place in passing])
+    workers_s, probes = try_networks(setup, [task.model_copy(update={"until": None}) for task in tasks], on_probe)
+    first_s, proposal_s = time_proposals(setup, [(drawn[place], screenings[place]) for place in passing])
     sample = _Sample(
         np.array([_macs(screenings[place]) for place in passing], dtype=np.float64),
         _share(len(passing)),
@@ -140,12 +129,6 @@ class _Sample:
     price_j: float
 
 
-def _draw(setup: Setup) -> tuple[list[Candidate], list[Screening]]:
-    rng = np.random.default_rng(derive_seed(setup.config.search.seed, "plan"))
-    drawn = [setup.space.random(rng) for _ in range(NUM_DRAWN)]
-    return drawn, [setup.screen(candidate) for candidate in drawn]
-
-
 def _macs(screening: Screening) -> int:
     assert screening.costs is not None  # as of every network
     return screening.costs.macs
@@ -158,61 +141,6 @@ def _price(setup: Setup, screening: Screening) -> float:
 def _share(num_passing: int) -> Interval:
     found = binomtest(num_passing, NUM_DRAWN).proportion_ci(method="wilson")
     return Interval(num_passing / NUM_DRAWN, float(found.low), float(found.high))
-
-
-def _run(
-    setup: Setup, tasks: Sequence[EvaluationTask], on_probe: Callable[[int, int], None]
-) -> tuple[float, list[Probe]]:
-    """Return the seconds until the workers are up, and what they found, as many at a time as a search would train."""
-    began_s = time.monotonic()
-    is_here = setup.config.workers.kind == "in_process"
-    with InProcessWorkers(probe) if is_here else open_ray(setup, probe) as workers:
-        up_s = time.monotonic() - began_s
-        return up_s, [_probed(finished) for finished in _finish(workers, tasks, on_probe)]
-
-
-def _finish(
-    workers: Workers[EvaluationTask, Probe], tasks: Sequence[EvaluationTask], on_probe: Callable[[int, int], None]
-) -> list[Finished[EvaluationTask, Probe]]:
-    for task in tasks:
-        workers.submit(task)
-    found: list[Finished[EvaluationTask, Probe]] = []
-    while len(found) < len(tasks):
-        finished = workers.next_finished(POLL_S)
-        if finished is not None:
-            found.append(finished)
-            on_probe(len(found), len(tasks))
-    return found
-
-
-def _probed(finished: Finished[EvaluationTask, Probe]) -> Probe:
-    if finished.result is None:
-        reason = finished.error.strip().rpartition("\n")[2][:300]
-        raise EcoNASError(f"a network could not be tried: {reason}")
-    return finished.result
-
-
-def _time_proposals(setup: Setup, known: Sequence[tuple[Candidate, Screening]]) -> tuple[float, float]:
-    """Return seconds of the sampler's first proposal, and of one amid the search, told of invented scores."""
-    search, space = setup.config.search, setup.space
-    context = sampler_context(setup, Memory())
-    sampler = CandidateSampler(space, SAMPLERS[search.sampler](context), context.is_seen, search.seed)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(directions=list(setup.objectives.directions), sampler=sampler)
-    names = dict[str, BaseDistribution](distributions(space))
-
-    def ask() -> float:
-        began_s = time.monotonic()
-        space.sample(study.ask())
-        return time.monotonic() - began_s
-
-    first_s, rng = ask(), np.random.default_rng(0)
-    for candidate, screening in known[: max(2, search.trials // 2)]:
-        values = [screening.values.get(target.name, float(rng.random()) + 0.1) for target in context.targets]
-        trial = optuna.trial.create_trial(params=space.parameters(candidate), distributions=names, values=values)
-        study.add_trial(trial)
-    amid_s = ask()  # counts what the pool needs, once
-    return first_s + amid_s, fmean(ask() for _ in range(NUM_PROPOSALS))
 
 
 def _extrapolate(setup: Setup, probes: Sequence[Probe], sample: _Sample, start_s: float, proposal_s: float) -> Plan:

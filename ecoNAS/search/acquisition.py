@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, qmc
+from scipy.special import ndtr
+from scipy.stats import qmc
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +28,7 @@ MANY = 2000
 def expected_improvement(best: float | Floats, mean: Floats, deviation: Floats) -> Floats:
     """Return E[max(best - Y, 0)] for normal Y, broadcast over the arguments."""
     reach = (best - mean) / deviation
-    improvement: Floats = deviation * (reach * norm.cdf(reach) + norm.pdf(reach))
+    improvement: Floats = deviation * (reach * ndtr(reach) + np.exp(-0.5 * reach**2) / np.sqrt(2 * np.pi))
     return improvement
 
 
@@ -39,11 +40,24 @@ class Prospects:
         known: (candidates, coordinates), without uncertainty.
         mean: (candidates,), of the uncertain value.
         deviation: (candidates,), its standard deviation, above 0.
+        end: Where the scale of the uncertain value is bent.
+        slope: Of the scale beyond its end; 1 before it. Gains are counted in the value's own unit.
     """
 
     known: Floats
     mean: Floats
     deviation: Floats
+    end: float = np.inf
+    slope: float = 1.0
+
+    def improvement(self, levels: Floats) -> Floats:
+        """Return the expected improvement on each of some levels, (candidates, levels)."""
+        mean, deviation = self.mean[:, None], self.deviation[:, None]
+        gains = expected_improvement(np.minimum(levels, self.end), mean, deviation)
+        if levels.max() > self.end:
+            beyond = expected_improvement(np.maximum(levels, self.end), mean, deviation)
+            gains += (beyond - expected_improvement(self.end, mean, deviation)) / self.slope
+        return gains
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +82,7 @@ def expected_hypervolume_improvement(prospects: Prospects, reached: Reached) -> 
     num_known = prospects.known.shape[1]
     if num_known == 0:
         best = min([reached.worst, *reached.value.tolist()])
-        return expected_improvement(best, prospects.mean, prospects.deviation)
+        return prospects.improvement(np.array([best]))[:, 0]
     return _over_steps(prospects, reached) if num_known == 1 else _over_box(prospects, reached)
 
 
@@ -77,13 +91,12 @@ def _over_steps(prospects: Prospects, reached: Reached) -> Floats:
     order = np.argsort(reached.known[:, 0], kind="stable")
     begins = np.concatenate([[-np.inf], reached.known[order, 0]])
     heights = np.minimum.accumulate(np.concatenate([[reached.worst], reached.value[order]]))
-    gain = np.zeros(len(known))
-    for begin, stop, height in zip(begins, np.append(begins[1:], np.inf), heights, strict=True):
-        widths = np.minimum(stop, end) - np.maximum(known, begin)
-        inside = widths > 0
-        improvement = expected_improvement(height, prospects.mean[inside], prospects.deviation[inside])
-        gain[inside] += widths[inside] * improvement
-    return gain
+    steps = np.flatnonzero(np.diff(heights, prepend=np.inf) < 0)  # but for what is dominated
+    begins, heights = begins[steps], heights[steps]
+    stops = np.minimum(np.append(begins[1:], np.inf), end)
+    widths = np.maximum(stops - np.maximum(known[:, None], begins), 0.0)
+    gains: Floats = (widths * prospects.improvement(heights)).sum(axis=1)
+    return gains
 
 
 def _over_box(prospects: Prospects, reached: Reached) -> Floats:
@@ -100,6 +113,6 @@ def _over_box(prospects: Prospects, reached: Reached) -> Floats:
     for axis in range(len(best)):
         affords &= prospects.known[:, axis, None] <= budgets[None, :, axis]
     shares = affords.astype(np.float32) @ onto  # (candidates, levels): of the box, by what is best there so far
-    gains = expected_improvement(levels[None, :], prospects.mean[:, None], prospects.deviation[:, None])
+    gains = prospects.improvement(levels)
     total: Floats = (shares * gains).sum(axis=1) * float(np.prod(span))
     return total

@@ -17,7 +17,7 @@ from scipy.stats import norm
 from ecoNAS.evaluation.objectives import Known as HowKnown
 from ecoNAS.pareto import Direction
 from ecoNAS.search.gauges import Expected, Gauges, Kind, Numbers
-from ecoNAS.search.model import Logarithm, Model, Scale, ScaledModel, Warp, latest
+from ecoNAS.search.model import WARP_SLOPE, Logarithm, Model, Scale, ScaledModel, Warp, latest
 from ecoNAS.search.pool import Candidates
 from ecoNAS.search.surrogate import Inputs
 
@@ -157,6 +157,12 @@ class Beliefs:
     def warp(self, values: Floats) -> Floats:
         """Return values of the uncertain objective on the scale of its model."""
         return self._late[self.uncertain].scale(values) if self.uncertain in self._late else values
+
+    @property
+    def bend(self) -> tuple[float, float]:
+        """Where the scale of the uncertain objective is bent, and its slope beyond; infinite and 1 for nowhere."""
+        scale = self._late[self.uncertain].scale if self.uncertain in self._late else None
+        return (scale.end, WARP_SLOPE) if isinstance(scale, Warp) else (np.inf, 1.0)
 
     def look(self, candidates: Candidates, optimism: float) -> Outlook:
         """Return what is believed of candidates.

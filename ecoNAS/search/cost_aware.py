@@ -11,36 +11,35 @@ taken to come out as predicted, so that many workers do not train twins. Proposa
 told and asked, in the order of the trials' numbers, and of arrival for what rungs show.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from copy import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from scipy.stats import norm, qmc, rankdata
 
 from ecoNAS.architecture import derive_seed
 from ecoNAS.pareto import front
 from ecoNAS.search.acquisition import Prospects, Reached, expected_hypervolume_improvement
+from ecoNAS.search.ahead import Ahead
 from ecoNAS.search.beliefs import Beliefs, Observed, Outlook, Target
-from ecoNAS.search.gauges import Elsewhere, Gauges, Kind, Measuring, Numbers
+from ecoNAS.search.gauges import Elsewhere, Kind, Measuring, Numbers
 from ecoNAS.search.halving import Rungs
+from ecoNAS.search.history import History, errors, late_breaches, late_violations
 from ecoNAS.search.pool import Candidates, Known, Pool
 from ecoNAS.search.spread import spread
-from ecoNAS.search.storage import STANDARD_ERRORS, TRAINABLE
+from ecoNAS.search.storage import TRAINABLE
 from ecoNAS.search.surrogate import one_thread
 from ecoNAS.space.protocol import Parameters
 
 Floats = NDArray[np.float64]
 
 NUM_START: Final = 8  # spread over the costs, before a surrogate is asked
-OPTIMISM: Final = 1.5  # standard deviations below the prediction by which candidates are picked for measuring
 MARGIN: Final = 0.1  # of the front's span, beyond its worst value, where no reference is given
 SHORTLIST: Final = 500  # candidates that are judged again for each worker that asks
-NUM_FULL: Final = 4  # full trainings, below which what rungs show stands in for them
 NUM_NEAR: Final = 4  # of about the same size, from which proxies choose one at the start
 NUM_NODES: Final = 4  # values that an uncertain objective beside the first is taken at
 
@@ -110,27 +109,6 @@ class CostAwareProposer:
             promise = self._promise(view, outlook, self._pending(view, history.under_way))
         return paused[int(np.argmax(promise))]
 
-    def _history(self, study: Study, but: int | None = None) -> "_History":
-        """Return what happened so far, but for one trial."""
-        trials = {trial.number: trial for trial in study.get_trials(deepcopy=False) if trial.number != but}
-        told = [trial for trial in trials.values() if trial.state is TrialState.COMPLETE]
-        pruned = [trial for trial in trials.values() if trial.state is TrialState.PRUNED]
-        failed = [trial for trial in pruned if self._late_breaches(trial)]
-        running = [trial for trial in trials.values() if trial.state is TrialState.RUNNING and trial.params]
-        if self._rungs is None:
-            return _History(trials, told, failed, running)
-        paused, (shown, recent) = self._rungs.paused, self._rungs.shown()
-        running = [trial for trial in running if trial.number not in paused or trial.number in recent]
-        if len(told) >= NUM_FULL:
-            return _History(trials, told, failed, running, shown)
-        highest = {number: values for number, _, values in shown if not np.isnan(values).any()}
-        stand_ins = [
-            _with_values(trials[number], values)
-            for number, values in highest.items()
-            if trials[number].state is not TrialState.COMPLETE
-        ]
-        return _History(trials, [*told, *stand_ins], failed, running, shown, stands_in=True)
-
     def _spread(self, number: int, attempt: int) -> Known | None:
         """Return one of the first candidates: the ends of the exact costs, then what halves the rest."""
         if not self._start:
@@ -147,13 +125,13 @@ class CostAwareProposer:
         rows = np.array([[row[name] for name in self._proxies.names] for row in found])
         return near[int(np.argmax(rankdata(rows, axis=0).sum(axis=1)))]
 
-    def _view_of(self, history: "_History") -> "_View | None":
+    def _view_of(self, history: History) -> "_View | None":
         """Return how the pool looks now; it is judged anew only where something was told since."""
         if self._view is None or self._view.told != history.extent:
             self._view = self._look(history)
         return self._view
 
-    def _best(self, history: "_History") -> Known | None:
+    def _best(self, history: History) -> Known | None:
         view = self._view_of(history)
         if view is None:
             return None
@@ -173,10 +151,10 @@ class CostAwareProposer:
                 promise = self._promise(view, view.beliefs.look(chosen, 0.0), pending)
         return chosen.known[int(np.argmax(promise))]
 
-    def _look(self, history: "_History") -> "_View | None":
+    def _look(self, history: History) -> "_View | None":
         """Learn from what was told, and judge the whole pool once."""
         beliefs = self._beliefs = self._beliefs or self._new_beliefs()
-        ended = sorted([*history.told, *history.failed], key=lambda trial: trial.number)
+        ended, decided = history.ended, self._pool.decided
         empty = np.full(len(self._targets), np.nan)
         values = np.stack([np.array(trial.values) * self._signs if trial.values else empty for trial in ended])
         members = np.flatnonzero(~np.isnan(values).any(axis=1))
@@ -194,16 +172,16 @@ class CostAwareProposer:
         if self._proxies is not None:
             beliefs.gauges.forget_proxies({one.digest for one in known})
             beliefs.gauges.measure(known, self._proxies)
-        observed = Observed(Candidates.of(known), values, _errors(ended, len(self._targets)), members)
-        settled = beliefs.learn(observed, self._violations(ended))
+        observed = Observed(Candidates.of(known), values, errors(ended, len(self._targets)), members)
+        settled = beliefs.learn(observed, late_violations(ended, decided))
         has_values = [trial.values is not None for trial in ended]
-        is_allowed = [trial.values is not None and not self._late_breaches(trial) for trial in ended]
+        is_allowed = [trial.values is not None and not late_breaches(trial, decided) for trial in ended]
         counting = np.flatnonzero(is_allowed if any(is_allowed) else has_values)
         members = counting[front(settled[counting], ["minimize"] * len(self._targets))]
         pool = self._pool.candidates(len(ended), [known[place].candidate for place in members], self._is_seen)
         if pool is None:
             return None
-        plan = _Plan.of(self._measuring, self._proxies)
+        plan = Ahead.of(self._measuring, self._proxies)
         outlook = beliefs.look(pool, plan.optimism)
         corner = self._corner(values[members])
         corner[beliefs.uncertain] = beliefs.warp(corner[[beliefs.uncertain]])[0]
@@ -231,20 +209,11 @@ class CostAwareProposer:
                 beliefs.gauges.note(known, found)
         return beliefs
 
+    def _history(self, study: Study, but: int | None = None) -> History:
+        return History.of(study, self._pool.decided, self._rungs, but)
+
     def _named(self, values: Sequence[float]) -> dict[str, float]:
         return dict(zip((target.name for target in self._targets), values, strict=True))
-
-    def _late_breaches(self, trial: FrozenTrial) -> set[str]:
-        """Return the bounds that a candidate broke and that no gate could know."""
-        return {text for text, value in trial.constraints.items() if value > 0} - self._pool.decided
-
-    def _violations(self, ended: Sequence[FrozenTrial]) -> dict[str, Floats]:
-        """Return the violations of bounds that are known late, by text, (trials,); NaN where one is not known."""
-        late = sorted({text for trial in ended for text in trial.constraints} - self._pool.decided)
-        found = {text: np.array([trial.constraints.get(text, np.nan) for trial in ended]) for text in late}
-        if TRAINABLE in found:
-            found[TRAINABLE] -= 0.5  # 0 or 1: half way is where it turns
-        return found
 
     def _known_of(self, trial: FrozenTrial) -> Known:
         if trial.number not in self._known:
@@ -269,7 +238,9 @@ class CostAwareProposer:
         least = np.maximum(outlook.doubts[:, late], 1e-9 * (np.abs(outlook.values[:, late]).max() + 1.0))
         known, doubts = outlook.values[:, others], outlook.doubts[:, others]
         gains = [
-            expected_hypervolume_improvement(Prospects(known + node * doubts, outlook.values[:, late], least), past)
+            expected_hypervolume_improvement(
+                Prospects(known + node * doubts, outlook.values[:, late], least, *view.beliefs.bend), past
+            )
             for node in _nodes(doubts)
         ]
         return np.asarray(np.mean(gains, axis=0) * outlook.feasible)
@@ -282,65 +253,6 @@ class CostAwareProposer:
         worst, span = members.max(axis=0), np.ptp(members, axis=0)
         corner: Floats = np.minimum(worst + MARGIN * np.where(span > 0, span, np.abs(worst) + 1e-12), bounds)
         return corner
-
-
-@dataclass(frozen=True, slots=True)
-class _History:
-    """What happened so far.
-
-    Attributes:
-        trials: By number.
-        told: Those with values.
-        failed: Those that broke what no gate could know, and have none.
-        under_way: Those that are trained now.
-        shown: What trials showed at rungs: number, name of the rung, values, in the order of arrival.
-        stands_in: Whether values at rungs stand in for those of full trainings, of which there are too few.
-    """
-
-    trials: Mapping[int, FrozenTrial]
-    told: Sequence[FrozenTrial]
-    failed: Sequence[FrozenTrial]
-    under_way: Sequence[FrozenTrial]
-    shown: Sequence[tuple[int, str, Sequence[float]]] = ()
-    stands_in: bool = False
-
-    @property
-    def extent(self) -> tuple[int, int, int]:
-        """How much there is: equal extents of one study are the same history."""
-        return len(self.told), len(self.failed), len(self.shown)
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is measured of the most promising candidates before one of them is proposed.
-
-    Attributes:
-        num: Of how many.
-        asked: What.
-        optimism: Standard deviations below the prediction by which they are picked.
-    """
-
-    num: int
-    asked: tuple[Measuring, ...]
-    optimism: float
-
-    @classmethod
-    def of(cls, measuring: Measuring | None, proxies: Measuring | None) -> "_Plan":
-        """Return what is worth measuring now."""
-        num = measuring.num_worth if measuring is not None else 0
-        asked = (proxies, measuring if num else None)
-        most = num or (proxies.num_worth if proxies is not None else 0)
-        return cls(most, tuple(one for one in asked if one is not None), OPTIMISM if num else 0.0)
-
-    def carry_out(self, gauges: Gauges, best: Sequence[Known]) -> None:
-        """Measure the first of the best candidates."""
-        for measuring in self.asked:
-            gauges.measure([one for one in best[: self.num] if gauges.lacks(one, measuring.names)], measuring)
-
-    def is_measured(self, gauges: Gauges, candidates: Candidates) -> NDArray[np.bool_]:
-        """Return which candidates nothing is left to measure of."""
-        names = [name for measuring in self.asked for name in measuring.names]
-        return np.array([not gauges.lacks(known, names) for known in candidates.known])
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,23 +274,11 @@ class _View:
     corner: Floats
     chosen: Candidates
     outlook: Outlook
-    plan: _Plan
+    plan: Ahead
 
 
 def _at(rung: str, objective: str) -> str:
     return f"{objective} at {rung}"
-
-
-def _with_values(trial: FrozenTrial, values: Sequence[float]) -> FrozenTrial:
-    """Return a trial as if it had ended with values."""
-    found = copy(trial)
-    found.values = list(values)
-    return found
-
-
-def _errors(trials: Sequence[FrozenTrial], num_targets: int) -> Floats:
-    """Return the standard errors of the values, (trials, objectives); 0 where none are known."""
-    return np.array([trial.user_attrs.get(STANDARD_ERRORS, [0.0] * num_targets) for trial in trials])
 
 
 def _nodes(doubts: Floats) -> Floats:

@@ -3,11 +3,12 @@
 In process, paired by seed. All runs are scored on one scale in accuracy and MACs, so that no run chooses its own; only
 networks that were trained to the end count. Those that halve begin so many more networks that they train about as many
 images. Prints a row a sampler, then what share of NSGA-II's images, training joules and seconds each needs to reach
-NSGA-II's final hypervolume.
+NSGA-II's final hypervolume. Each search is written to a file as it ends, one JSON object a line; those that the file
+holds already are not run again.
 
     python experiments/benchmarks/search_vs_random.py --seeds 10
     python experiments/benchmarks/search_vs_random.py --epochs 9 --samplers random nsga2 auto auto+halving
-    ECONAS_DATA=data python experiments/benchmarks/search_vs_random.py --data flowers17 --seeds 3 --epochs 10
+    ECONAS_DATA=data python experiments/benchmarks/search_vs_random.py --data flowers17 --seeds 3 --into flowers17.jsonl
 """
 
 import argparse
@@ -17,7 +18,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
@@ -38,7 +39,7 @@ PLAIN = ("random", "nsga2", "tpe", "auto")
 SAMPLERS = (*PLAIN, "auto+proxies", "random+halving", "nsga2+halving", "auto+halving")
 # Accuracy is scored from the first figure up, MACs between the others on a logarithmic scale: a network of half the
 # MACs is worth the same everywhere on the front. The last figure is the bound of the experiment.
-SCALES = {"digits": (0.5, 2.5e3, 1.5e6), "flowers17": (0.15, 1e4, 8e6)}
+SCALES = {"digits": (0.5, 2.5e3, 1.5e6), "flowers17": (0.15, 1e4, 8e6), "cifar10_13k": (0.2, 4e4, 6e6)}
 QUANTITIES = {"images": "images trained", "energy_j": "training energy (estimated)", "wall_s": "wall time"}
 
 
@@ -51,25 +52,28 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--first", type=int, default=1, help="epochs to the first rung of those that halve")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--into", type=Path, help="file of results, to go on from")
     arguments = parser.parse_args()
     jobs = [
         Job(arguments.data, name, seed, arguments.trials, arguments.epochs, arguments.first)
         for seed in range(arguments.seeds)
         for name in arguments.samplers
     ]
-    results: list[dict[str, Any]] = []
+    results = read(arguments.into, jobs)
+    known = {(result["sampler"], result["seed"]) for result in results}
+    left = [job for job in jobs if (job.sampler, job.seed) not in known]
     with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
-        for result in pool.imap_unordered(search, jobs):
+        for result in pool.imap_unordered(search, left):
             results.append(result)
+            if arguments.into is not None:
+                with arguments.into.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(result) + "\n")
             final = result["hypervolume"][-1]
             print(
                 f"{len(results)}/{len(jobs)} {result['sampler']}, seed {result['seed']}: {final:.4f}, "
                 f"{result['seconds']} s",
                 file=sys.stderr,
             )
-    if arguments.json:
-        print(json.dumps(results, indent=1))
     show(results, f"{arguments.data}, {arguments.trials} trials of {arguments.epochs} epochs")
 
 
@@ -83,6 +87,15 @@ class Job:
     trials: int
     epochs: int
     first: int
+
+
+def read(path: Path | None, jobs: list[Job]) -> list[dict[str, Any]]:
+    """Return the results of some searches that a file holds."""
+    if path is None or not path.exists():
+        return []
+    results = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    asked = [asdict(job) for job in jobs]
+    return [result for result in results if result["job"] in asked]
 
 
 def search(job: Job) -> dict[str, Any]:
@@ -109,6 +122,7 @@ def search(job: Job) -> dict[str, Any]:
         run = load_run(folder)
     points, spent = trace(run)
     return {
+        "job": asdict(job),
         "sampler": job.sampler,
         "seed": job.seed,
         "hypervolume": growth_of(points, *SCALES[job.data]),

@@ -1,10 +1,7 @@
 """Cheaper epochs: what they take, and that what is left out is really left out."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-import pytest
-import torch
 from torch import Tensor, nn
 
 from ecoNAS.config import DataConfig, EarlyConfig, FreezeConfig, TrainingConfig
@@ -31,14 +28,6 @@ class Watching(nn.Module):
         if self.training:
             self.sizes.append(x_bchw.shape[-1])
         return self.head(self.body(self.stem(x_bchw)))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def run(recipe: TrainingConfig) -> tuple[Watching, list[EpochResult]]:
