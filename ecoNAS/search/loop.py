@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from optuna.trial import Trial, TrialState
+from optuna.trial import Trial
 
 from ecoNAS.errors import MeasurementError
 from ecoNAS.evaluation.workers import Finished
@@ -31,7 +31,7 @@ from ecoNAS.search.growth import NUM_FIRST
 from ecoNAS.search.memory import Seen
 from ecoNAS.search.parts import Parts, Result
 from ecoNAS.search.pausing import Pausing, UnderWay
-from ecoNAS.search.storage import enqueue_again, is_whole, orphans, tell
+from ecoNAS.search.storage import orphans, tell
 from ecoNAS.search.streaks import Hopeless, Streak, explain
 
 logger = logging.getLogger(__name__)
@@ -100,10 +100,7 @@ class SearchLoop:
             self._pausing.note(event)
         for trial in orphans(parts.study):
             event_or_none = ended.get(trial.number)
-            if not is_whole(trial, list(parts.space.choices)):
-                enqueue_again(parts.study, trial)
-                parts.study.tell(trial, state=TrialState.FAIL)  # nothing was ever made of it
-            elif event_or_none is not None:
+            if event_or_none is not None:
                 self._tell(trial, event_or_none)
             else:
                 candidate = parts.space.sample(trial)

@@ -88,8 +88,8 @@ class CandidateSampler(BaseSampler):
         self._distributions: dict[str, BaseDistribution] = dict(distributions(space))
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return every parameter, always; none for a trial that a resumed study takes up again."""
-        return {} if trial.params else self._distributions
+        """Return every parameter, always; none for a trial that has them, as one that a resumed study takes up."""
+        return {} if trial.params.keys() >= self._distributions.keys() else self._distributions
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

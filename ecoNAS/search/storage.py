@@ -6,13 +6,13 @@ evaluations, never from here: values may be refined after they were told.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial, TrialState
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -114,21 +114,12 @@ def _make_commits_cheap(storage: optuna.storages.RDBStorage) -> None:
     storage.engine.dispose()  # the connection that created the tables was made before
 
 
-def orphans(study: optuna.Study) -> list[Trial]:
-    """Return the trials that a driver asked for and died with, oldest first."""
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    # Optuna offers no public way back from a stored trial to one that can be told.
-    return [Trial(study, frozen._trial_id) for frozen in running]
+def orphans(study: optuna.Study) -> Iterator[Trial]:
+    """Yield the trials that a driver asked for and died with, oldest first.
 
-
-def enqueue_again(study: optuna.Study, trial: Trial) -> None:
-    """Put what a trial was enqueued with, if it was, back into the queue."""
-    stored = study.get_trials(deepcopy=False)[trial.number]
-    fixed = stored.system_attrs.get("fixed_params")
-    if fixed is not None:
-        study.enqueue_trial(fixed)
-
-
-def is_whole(trial: FrozenTrial | Trial, names: Sequence[str]) -> bool:
-    """Return whether every parameter was stored before the driver died."""
-    return all(name in trial.params for name in names)
+    Each is taken up when it is asked for here: one whose parameters were not all stored yet is proposed anew then,
+    under its number, so that what comes after it is what would have come.
+    """
+    for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        # Optuna offers no public way back from a stored trial to one that can be told.
+        yield Trial(study, frozen._trial_id)

@@ -11,6 +11,7 @@ from ecoNAS.events import Event, RunEnded, ScaleFixed, TrialEnded, TrialProposed
 from ecoNAS.records import Evaluation, Outcome
 from ecoNAS.search.budget import Budget
 from ecoNAS.search.growth import Plateau
+from ecoNAS.search.samplers import CandidateSampler
 from ecoNAS.search.streaks import MAX_IN_A_ROW
 
 
@@ -256,14 +257,15 @@ def test_death_in_training_runs_that_candidate_again_under_its_trial(bench: Benc
     assert bench.folder.evaluations()[interrupted].trial == 3
 
 
-def test_death_while_parameters_are_stored_leaves_a_failed_trial_and_no_candidate(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("call", [1, 50, 51, 77])
+def test_death_while_parameters_are_stored_changes_no_proposal(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Any, call: int
 ) -> None:
     real = optuna.trial.Trial.suggest_categorical
     calls = itertools.count(1)
 
     def deadly(trial: optuna.trial.Trial, name: str, choices: Any) -> Any:
-        if next(calls) == 50:
+        if next(calls) == call:
             raise _Death
         return real(trial, name, choices)
 
@@ -272,7 +274,34 @@ def test_death_while_parameters_are_stored_leaves_a_failed_trial_and_no_candidat
         with pytest.raises(_Death):
             bench.loop().run()
     check_resumed(bench)
-    assert len(bench.study().get_trials(states=(TrialState.FAIL,))) == 1
+    check_same_as_undisturbed(bench, tmp_path)
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_death_while_a_candidate_is_proposed_changes_no_proposal(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Any, number: int
+) -> None:
+    real = CandidateSampler.sample_relative
+
+    def deadly(sampler: CandidateSampler, study: Any, trial: Any, search_space: Any) -> Any:
+        if trial.number == number:
+            raise _Death
+        return real(sampler, study, trial, search_space)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CandidateSampler, "sample_relative", deadly)
+        with pytest.raises(_Death):
+            bench.loop().run()
+    check_resumed(bench)
+    check_same_as_undisturbed(bench, tmp_path)
+
+
+def check_same_as_undisturbed(bench: Bench, folder: Any) -> None:
+    whole = Bench(type(bench.folder)(folder / "whole"), trials=bench.trials)
+    whole.folder.create()
+    whole.loop().run()
+    assert bench.evaluated == whole.evaluated
+    assert not bench.study().get_trials(states=(TrialState.FAIL,))
 
 
 def check_resumed(bench: Bench) -> None:
