@@ -115,7 +115,7 @@ class Rungs:
                     return chosen, place
             trials = list(rung.reached)
             best = [trials[one] for one in self._ranked(np.array(list(rung.reached.values())))[:quota]]
-            waiting = [trial for trial in best if trial in set(paused)]
+            waiting = [trial for trial in best if trial in paused]
             if waiting:
                 return waiting[0], place
         return None

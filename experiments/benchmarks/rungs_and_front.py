@@ -89,7 +89,8 @@ def search_and_train_longer(data: str, values: dict[str, Any]) -> list[Seen]:
     for trial in front_and_nearest(run):
         assert trial.evaluation is not None
         assert trial.evaluation.training is not None
-        seen = tuple(epoch.validation_accuracy or 0.0 for epoch in trial.evaluation.training.curve)
+        seen = tuple(epoch.validation_accuracy for epoch in trial.evaluation.training.curve)
+        assert None not in seen  # every epoch is validated
         longer = curve(setup, setup.space.from_parameters(trial.parameters), recipe)[-1]
         found.append(Seen(trial.scores["macs"].value, seen, longer))
     return found
