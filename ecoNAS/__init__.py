@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
     from ecoNAS.analysis.run import Run, load_run
-    from ecoNAS.architecture import Architecture, Candidate, Deployment, Problem
+    from ecoNAS.architecture import (
+        Architecture,
+        Candidate,
+        Deployment,
+        Problem,
+        ReadyArchitecture,
+        load_architecture,
+    )
     from ecoNAS.config import ExperimentConfig
     from ecoNAS.errors import EcoNASError
     from ecoNAS.experiment.prepare import prepare
@@ -26,9 +33,11 @@ __all__ = [
     "EcoNASError",
     "ExperimentConfig",
     "Problem",
+    "ReadyArchitecture",
     "Run",
     "SearchSpace",
     "build_network",
+    "load_architecture",
     "load_run",
     "prepare",
     "run_search",
@@ -41,9 +50,11 @@ _HOMES = {
     "EcoNASError": "ecoNAS.errors",
     "ExperimentConfig": "ecoNAS.config",
     "Problem": "ecoNAS.architecture",
+    "ReadyArchitecture": "ecoNAS.architecture",
     "Run": "ecoNAS.analysis.run",
     "SearchSpace": "ecoNAS.space.search_space",
     "build_network": "ecoNAS.models.network",
+    "load_architecture": "ecoNAS.architecture",
     "load_run": "ecoNAS.analysis.run",
     "prepare": "ecoNAS.experiment.prepare",
     "run_search": "ecoNAS.experiment.run",

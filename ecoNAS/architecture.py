@@ -1,145 +1,38 @@
 """Architectures, deployments and candidates as data: frozen, JSON, with a digest that is their identity.
 
-Nothing here knows torch: an architecture travels as JSON through workers, storage, notebooks and git, and only
-`ecoNAS.models` turns it into a module. Which values a search may try is decided by `ecoNAS.space`.
+An architecture is one of two things: stem, stages and head (`Architecture`), or a ready model of timm by its name
+(`ReadyArchitecture`); `AnyArchitecture` stands for both. Nothing here knows torch: an architecture travels as JSON
+through workers, storage, notebooks and git, and only `ecoNAS.models` turns it into a module. What a block decides is in
+`block_specs`; which values a search may try is decided by `ecoNAS.space`.
 """
 
-import hashlib
-import json
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
+from pydantic import Discriminator, Field, SerializeAsAny, Tag, ValidationError, field_validator
+from pydantic_core import from_json
 
-from ecoNAS.errors import ArchitectureError, unknown_name
+from ecoNAS.block_kinds import parse_block
+from ecoNAS.block_specs import BlockSpec, OddKernel, is_odd
+from ecoNAS.errors import ArchitectureError
+from ecoNAS.frozen import Frozen, canonical_digest
+from ecoNAS.recipe import RecipeChoice
 from ecoNAS.validation import in_one_line
 
 ARCHITECTURE_VERSION: Final = 1
 
 Width = Annotated[int, Field(ge=1, le=8192)]
-OddKernel = Annotated[int, Field(ge=1, le=31)]
-
-
-class Frozen(BaseModel):
-    """The base of everything that crosses a file or a process: immutable, unknown fields refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # Any: pydantic's own
-        """Return a copy with other fields; what was computed from the old ones, such as a digest, does not go along."""
-        copy = super().model_copy(update=update, deep=deep)
-        for name in set(copy.__dict__) - set(type(self).model_fields):
-            del copy.__dict__[name]
-        return copy
-
-
-def canonical_digest(value: object) -> str:
-    """Return the SHA-256 (64 hex digits) of `value` as JSON with sorted keys and no spaces."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
-class BlockSpec(Frozen):
-    """One decided block; each kind is a child with choices of its own."""
-
-    kind: str
-
-    def check(self, width: int) -> None:
-        """Raise ArchitectureError if a block of this kind cannot have `width` output channels."""
-
-    def describe(self) -> str:
-        """Return the block in a few words, for tables and drawings."""
-        choices = ", ".join(f"{name} {value}" for name, value in self.model_dump().items() if name != "kind")
-        return f"{self.kind} ({choices})" if choices else self.kind
-
-
-def _odd(value: int) -> int:
-    if value % 2 == 0:
-        raise ValueError(f"kernel_size {value} is even; choose an odd one, such as {value + 1}")
-    return value
-
-
-class _ConvBlockSpec(BlockSpec):
-    """What convolution blocks share: an odd kernel and the ratio of inner to outer width."""
-
-    kernel_size: OddKernel
-    expansion: Annotated[float, Field(gt=0, le=16)]
-
-    _kernel_is_odd = field_validator("kernel_size")(_odd)
-
-
-class MBConvSpec(_ConvBlockSpec):
-    """Inverted bottleneck with a depthwise convolution (MobileNetV2, arXiv 1801.04381)."""
-
-    kind: Literal["mbconv"] = "mbconv"
-    squeeze_excite: bool
-
-
-class FusedMBConvSpec(_ConvBlockSpec):
-    """Inverted bottleneck whose first two convolutions are one (EfficientNetV2, arXiv 2104.00298)."""
-
-    kind: Literal["fused_mbconv"] = "fused_mbconv"
-
-
-class ConvNeXtSpec(_ConvBlockSpec):
-    """Depthwise convolution, layer norm and a two-layer perceptron (arXiv 2201.03545)."""
-
-    kind: Literal["convnext"] = "convnext"
-
-
-class AttentionSpec(BlockSpec):
-    """Pre-norm transformer block over all positions, with a convolutional position encoding (arXiv 2102.10882)."""
-
-    kind: Literal["attention"] = "attention"
-    num_heads: Annotated[int, Field(ge=1)]
-    mlp_ratio: Annotated[float, Field(gt=0, le=16)]
-
-    def check(self, width: int) -> None:
-        """Raise ArchitectureError unless the heads divide the width."""
-        if width % self.num_heads:
-            works = ", ".join(str(n) for n in range(1, 17) if width % n == 0)
-            raise ArchitectureError(
-                f"width {width} is not divisible by num_heads {self.num_heads}; choose heads from {works}"
-            )
-
-
-BLOCK_SPECS: dict[str, type[BlockSpec]] = {
-    "attention": AttentionSpec,
-    "convnext": ConvNeXtSpec,
-    "fused_mbconv": FusedMBConvSpec,
-    "mbconv": MBConvSpec,
-}
-
-
-def parse_block(value: object) -> BlockSpec:
-    """Return the block spec that a mapping with a `kind` describes.
-
-    Raises:
-        ArchitectureError: if the kind is unknown or a choice of it is missing or wrong.
-    """
-    if isinstance(value, BlockSpec):
-        return value
-    if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
-        raise ArchitectureError(f"a block is a mapping with a 'kind', got {value!r}")
-    if value["kind"] not in BLOCK_SPECS:
-        raise ArchitectureError(unknown_name("block kind", value["kind"], BLOCK_SPECS))
-    spec = BLOCK_SPECS[value["kind"]]
-    try:
-        return spec.model_validate(value)
-    except ValidationError as error:
-        raise ArchitectureError(f"{value['kind']}: {in_one_line(error, spec, value)}") from None
 
 
 class StemSpec(Frozen):
-    """The first convolution, from the image to `width` channels."""
+    """The first convolution, from the image to `width` channels; a stride of 4 suits images of 224 pixels."""
 
     width: Width
     kernel_size: OddKernel = 3
-    stride: Literal[1, 2] = 1
+    stride: Literal[1, 2, 4] = 1
 
-    _kernel_is_odd = field_validator("kernel_size")(_odd)
+    _kernel_is_odd = field_validator("kernel_size")(is_odd)
 
 
 class StageSpec(Frozen):
@@ -165,18 +58,64 @@ class HeadSpec(Frozen):
     width: Annotated[int, Field(ge=0, le=8192)] = 0
 
 
-class Architecture(Frozen):
-    """One fully decided network: stem, stages from first to last, head."""
+class NetworkSpec(Frozen):
+    """What every architecture is: an identity, a line for people, and JSON there and back."""
 
     version: Literal[1] = ARCHITECTURE_VERSION
-    stem: StemSpec
-    stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=16)]
-    head: HeadSpec = HeadSpec()
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical spec and its version: equal digests mean equal state-dict shapes and trace."""
         return canonical_digest(self.model_dump(mode="json"))
+
+    @property
+    def name(self) -> str:
+        """What people call it, and what files of weights for it are called."""
+        raise NotImplementedError
+
+    @property
+    def block_kinds(self) -> tuple[str, ...]:
+        """The block kind of each stage, first to last; none where it has no stages of ours."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Raise ArchitectureError for a broken rule that can be told without building anything."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """Return the network in one short line."""
+        raise NotImplementedError
+
+    def to_json(self) -> str:
+        """Return the architecture as indented JSON, ending in a newline."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read an architecture of this kind from JSON and check its rules; `parse_architecture` reads any kind.
+
+        Raises:
+            ArchitectureError: if the text is no such architecture.
+        """
+        try:
+            architecture = cls.model_validate_json(text)
+        except ValidationError as error:
+            raise ArchitectureError(f"not an architecture: {in_one_line(error, cls)}") from None
+        architecture.check()
+        return architecture
+
+
+class Architecture(NetworkSpec):
+    """One fully decided network: stem, stages from first to last, head."""
+
+    stem: StemSpec
+    stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=16)]
+    head: HeadSpec = HeadSpec()
+
+    @property
+    def name(self) -> str:
+        """`architecture`: it has no other name."""
+        return "architecture"
 
     @property
     def block_kinds(self) -> tuple[str, ...]:
@@ -193,42 +132,81 @@ class Architecture(Frozen):
 
     def describe(self) -> str:
         """Return the network in one short line: `16-s1 | mbconv 24x2 /2 | attention 32x1 | head 64`."""
-        parts = [f"stem {self.stem.width}" + (" /2" if self.stem.stride == 2 else "")]
+        parts = [f"stem {self.stem.width}" + (f" /{self.stem.stride}" if self.stem.stride > 1 else "")]
         for stage in self.stages:
             parts.append(f"{stage.block.kind} {stage.width}x{stage.depth}" + (" /2" if stage.stride == 2 else ""))
         if self.head.width:
             parts.append(f"head {self.head.width}")
         return " | ".join(parts)
 
-    def to_json(self) -> str:
-        """Return the architecture as indented JSON, ending in a newline."""
-        return self.model_dump_json(indent=2) + "\n"
 
+class ReadyArchitecture(NetworkSpec):
+    """A ready model of timm, by its name; never pretrained, made for the channels and classes of the problem.
+
+    The name is its identity: should timm change what a name means, records of both versions would count as one network.
+    """
+
+    timm: Annotated[str, Field(min_length=1)]
+
+    @field_validator("timm")
     @classmethod
-    def from_json(cls, text: str) -> "Architecture":
-        """Read an architecture from JSON and check its rules.
+    def _names_no_weights(cls, value: str) -> str:
+        if "." in value or ":" in value or "/" in value:  # resnet18.a1_in1k, hf-hub:timm/resnet18
+            raise ValueError(f"'{value}' names weights; a ready model has new ones: give a name such as 'resnet18'")
+        return value
 
-        Raises:
-            ArchitectureError: if the text is no architecture.
-        """
-        try:
-            architecture = cls.model_validate_json(text)
-        except ValidationError as error:
-            raise ArchitectureError(f"not an architecture: {in_one_line(error, cls)}") from None
-        architecture.check()
-        return architecture
+    @property
+    def name(self) -> str:
+        """Its name in timm."""
+        return self.timm
 
-    @classmethod
-    def load(cls, path: str | Path) -> "Architecture":
-        """Read an architecture from a JSON file; raises ArchitectureError naming the file."""
-        try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ArchitectureError(f"{path}: no such architecture file") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ArchitectureError(f"{path}: cannot be read as text: {error}") from None
-        except ArchitectureError as error:
-            raise ArchitectureError(f"{path}: {error}") from None
+    @property
+    def block_kinds(self) -> tuple[str, ...]:
+        """None: its blocks are timm's affair."""
+        return ()
+
+    def check(self) -> None:
+        """Pass: that timm knows the name, and what images it reads, is found out by `ecoNAS.models`."""
+
+    def describe(self) -> str:
+        """Return `timm mobilenetv3_small_050`."""
+        return f"timm {self.timm}"
+
+
+def _kind_of(value: object) -> str:
+    """Return the tag of an architecture, or of a mapping that is to become one: the older kind has none in JSON."""
+    is_ready = "timm" in value if isinstance(value, dict) else isinstance(value, ReadyArchitecture)
+    return "ready" if is_ready else "staged"
+
+
+AnyArchitecture = Annotated[
+    Annotated[Architecture, Tag("staged")] | Annotated[ReadyArchitecture, Tag("ready")], Discriminator(_kind_of)
+]
+
+
+def parse_architecture(text: str) -> AnyArchitecture:
+    """Read an architecture of either kind from JSON and check its rules.
+
+    Raises:
+        ArchitectureError: if the text is no architecture.
+    """
+    try:
+        kind = _kind_of(from_json(text))
+    except ValueError:
+        kind = "staged"  # whose reader says where the JSON breaks off
+    return ReadyArchitecture.from_json(text) if kind == "ready" else Architecture.from_json(text)
+
+
+def load_architecture(path: str | Path) -> AnyArchitecture:
+    """Read an architecture of either kind from a JSON file; raises ArchitectureError naming the file."""
+    try:
+        return parse_architecture(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArchitectureError(f"{path}: no such architecture file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArchitectureError(f"{path}: cannot be read as text: {error}") from None
+    except ArchitectureError as error:
+        raise ArchitectureError(f"{path}: {error}") from None
 
 
 class Deployment(Frozen):
@@ -249,15 +227,17 @@ class Deployment(Frozen):
 
 
 class Candidate(Frozen):
-    """An architecture together with how it will run, on its way through the search."""
+    """An architecture, how it will run and what it decides of its recipe, on its way through the search."""
 
-    architecture: Architecture
+    architecture: AnyArchitecture
     deployment: Deployment = Deployment()
+    recipe: RecipeChoice = RecipeChoice()
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over both parts; the name of the candidate's files in a run folder."""
-        return canonical_digest([self.architecture.digest, self.deployment.digest])
+        """SHA-256 over all parts, a recipe only if it decides something; the name of the candidate's files in a run."""
+        decided = self.recipe.model_dump(mode="json", exclude_none=True)
+        return canonical_digest([self.architecture.digest, self.deployment.digest, *([decided] if decided else [])])
 
 
 class Problem(Frozen):
@@ -267,6 +247,10 @@ class Problem(Frozen):
     input_channels: Annotated[int, Field(ge=1)]
     resolution: Annotated[int, Field(ge=1, description="height and width of an image in pixels")]
     num_classes: Annotated[int, Field(ge=2)]
+
+    def at(self, resolution: int | None) -> "Problem":
+        """Return the same problem with images of another size in pixels; None: of the same."""
+        return self if resolution in (None, self.resolution) else self.model_copy(update={"resolution": resolution})
 
     def input_shape(self, batch: int) -> tuple[int, int, int, int]:
         """Return (batch, channels, height, width)."""

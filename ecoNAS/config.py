@@ -5,22 +5,21 @@ meters, data sets) are checked where the plug-ins live, through `ExperimentConfi
 """
 
 import os
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
-from ecoNAS.architecture import Deployment, Frozen, canonical_digest
+from ecoNAS.architecture import Deployment
 from ecoNAS.energy_settings import EnergySettings
 from ecoNAS.errors import ConfigError
+from ecoNAS.frozen import Frozen
+from ecoNAS.recipe import Fraction, TrainingConfig
 from ecoNAS.units import read_quantity
 from ecoNAS.validation import KeyPath, shorten
 from ecoNAS.yaml_file import YamlFile, read_yaml
 
 CONFIG_VERSION: Final = 1
-
-Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class SplitConfig(Frozen):
@@ -40,12 +39,18 @@ class SplitConfig(Frozen):
 
 
 class DataConfig(Frozen):
-    """Which images: a name of `ecoNAS.data.datasets.DATA_SETS`, and where its files are."""
+    """Which images, and where their files are."""
 
-    name: str
+    name: Annotated[str, Field(description="of `ecoNAS.data.datasets.DATA_SETS`, or package.module:function")]
+    dataset: str | None = Field(None, description="which of torchvision's or Hugging Face's data sets")
     path: Path | None = None
+    download: bool = Field(False, description="fetch what is not there, for torchvision and Hugging Face")
+    label: str | None = Field(None, description="the column of the labels, where a data set has several")
     resolution: Annotated[int, Field(ge=4, le=1024)] | None = Field(None, description="None: as the images are")
     split: SplitConfig = SplitConfig()
+    # None by default: which images were trained on is part of a result, and must not change unasked.
+    max_broken: Fraction = Field(0.0, description="share of the images of a split that may be unreadable and left out")
+    cache: Path | None = Field(None, description="of decoded images; None: ECONAS_CACHE, or ~/.cache/econas")
 
 
 class BaselineConfig(Frozen):
@@ -109,55 +114,10 @@ class SearchConfig(Frozen):
     storage: str | None = Field(None, description="an Optuna storage URL; None: study.db in the run folder")
 
 
-Share = Annotated[float, Field(gt=0, le=1)]
+class WeightsConfig(Frozen):
+    """Trainings begin with the weights of a file, wherever name and shape fit."""
 
-
-class EarlyConfig(Frozen):
-    """How the first epochs are made cheaper."""
-
-    until: Share = Field(0.5, description="share of the epochs that are early")
-    data: Share = Field(1.0, description="share of the training images in each of them, others each time")
-    resolution: Share = Field(1.0, description="of the images in them, as a share of the full one")
-
-
-class FreezeConfig(Frozen):
-    """Which layers are left as they are late in a training."""
-
-    after: Fraction = Field(0.7, description="share of the epochs after which they are")
-    parts: Annotated[int, Field(ge=1)] = Field(2, description="how many of stem, stage 1, stage 2 and so on")
-
-
-class TrainingConfig(Frozen):
-    """The recipe: it decides the weights, so its digest is part of the key of a training."""
-
-    epochs: Annotated[int, Field(ge=1)] = 12
-    batch_size: Annotated[int, Field(ge=2)] = 64
-    lr: Annotated[float, Field(gt=0)] = 1e-2
-    weight_decay: Annotated[float, Field(ge=0)] = 0.02
-    warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
-    label_smoothing: Fraction = 0.1
-    augment: Literal["auto", "none", "shift", "crop_flip"] = "auto"
-    early: EarlyConfig | None = Field(None, description="make the first epochs cheaper; None: all are alike")
-    freeze: FreezeConfig | None = Field(None, description="freeze the first layers late; None: train all to the end")
-    validation: Literal["every", "late"] = Field("every", description="late: in the last quarter of the epochs alone")
-    restarts: tuple[int, ...] = Field(
-        (), description="epochs after which the learning rate starts anew; set by halving"
-    )
-
-    @model_validator(mode="after")
-    def _restarts_ascend_within_the_training(self) -> "TrainingConfig":
-        ends = (0, *self.restarts, self.epochs)
-        if self.restarts and any(later <= earlier for earlier, later in pairwise(ends)):
-            raise ValueError(f"restarts {list(self.restarts)}: must rise and lie between 0 and {self.epochs} epochs")
-        return self
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the recipe; what is not used says nothing, and looking at the validation split changes nothing."""
-        unused = {name for name in ("early", "freeze", "restarts") if not getattr(self, name)}
-        return canonical_digest(
-            self.model_dump(mode="json", exclude={*unused, "validation"})
-        )  # looking changes nothing
+    weights: Path = Field(description="a file, or a folder with one file a network: <name>.safetensors")
 
 
 class EnergyConfig(Frozen):
@@ -212,6 +172,9 @@ class ExperimentConfig(Frozen):
     deployment: Deployment = Deployment()
     search: SearchConfig = SearchConfig()
     training: TrainingConfig = TrainingConfig()
+    start: Literal["scratch", "inherit"] | WeightsConfig = Field(
+        "scratch", description="scratch: new weights; inherit: those of the nearest network trained before; or a file's"
+    )
     energy: EnergyConfig = EnergyConfig()
     workers: WorkersConfig = WorkersConfig()
     site: SiteConfig = SiteConfig()
@@ -244,15 +207,20 @@ class ExperimentConfig(Frozen):
             _set(file, tuple(key.split(".")), value)
         config = file.validate(cls)
         data = config.data
-        if data.path is not None:
-            data = data.model_copy(update={"path": file.resolve(data.path)})
+        data = data.model_copy(
+            update={name: file.resolve(path) for name in ("path", "cache") if (path := getattr(data, name)) is not None}
+        )
         energy = config.energy
         if energy.coefficients is not None:
             energy = energy.model_copy(update={"coefficients": file.resolve(energy.coefficients)})
+        start = config.start
+        if isinstance(start, WeightsConfig):
+            start = WeightsConfig(weights=file.resolve(start.weights))
         space, search = file.resolve(config.search_space), config.search
         paths = {name: tuple(map(file.resolve, getattr(search, name))) for name in ("warm_start", "enqueue")}
         search = search.model_copy(update=paths)
-        config = config.model_copy(update={"data": data, "energy": energy, "search_space": space, "search": search})
+        paths_of = {"data": data, "start": start, "energy": energy, "search_space": space, "search": search}
+        config = config.model_copy(update=paths_of)
         config._file = file
         return config
 

@@ -23,6 +23,10 @@ class ArchitectureError(EcoNASError):
     """An architecture breaks a rule, such as a width that its attention heads do not divide."""
 
 
+class BlockError(ArchitectureError):
+    """A user's own block cannot be imported, or does not keep what every block must keep."""
+
+
 class ConstraintError(EcoNASError):
     """A constraint cannot be read, or no candidate can meet it."""
 
@@ -58,6 +62,10 @@ class DataError(EcoNASError):
 
 class RunFolderError(EcoNASError):
     """A run folder is missing, in use, not readable, or belongs to another experiment."""
+
+
+class TeacherError(EcoNASError):
+    """A network that others were to learn from could not be trained itself."""
 
 
 class ExportError(EcoNASError):

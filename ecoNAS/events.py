@@ -1,24 +1,18 @@
-"""`events.jsonl`: everything that happened in a run, one JSON object a line, append-only.
+"""Everything that can happen in a run, as records: the one source of progress, report and ledger.
 
-It is the one source of progress, report and ledger. A line that was torn by a sudden death is recognised, since it is
-the last one and does not end in a newline; readers leave it out, and `repair` cuts it off before a run goes on.
+How they are kept is decided by `event_log`.
 """
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from io import FileIO
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
-from ecoNAS.architecture import Frozen
-from ecoNAS.errors import RunFolderError, why_not_written
+from ecoNAS.frozen import Frozen
 from ecoNAS.joules import Joules
 from ecoNAS.measurement import MeterInfo
 from ecoNAS.records import EnergyProfile, Evaluation, Outcome, Training, now
-from ecoNAS.validation import in_one_line
 
 ParameterValue = bool | int | float | str
 
@@ -117,6 +111,17 @@ class RunStarted(_Event):
     sampler: str
     energy: str = Field(description="the meter or estimator that prices joules")
     meter: MeterInfo | None = Field(None, description="of the reference device; None where joules are estimated")
+
+
+class DataLookedOver(_Event):
+    """The images were looked over before the search began; `split.json` holds all that was found.
+
+    Attributes:
+        lines: What is said of it, warnings last.
+    """
+
+    type: Literal["data_looked_over"] = "data_looked_over"
+    lines: tuple[str, ...]
 
 
 class TrialProposed(_Event):
@@ -236,6 +241,19 @@ class BaselineProfiled(_Event):
     phase: Phase
 
 
+class SplitRead(_Event):
+    """A network that was refitted was scored on the test split.
+
+    Attributes:
+        network: The digest of a candidate, or `timm:` and the name of a ready model.
+        replicate: Which of its trainings, from 0.
+    """
+
+    type: Literal["split_read"] = "split_read"
+    network: str
+    replicate: int
+
+
 class EnergyMetered(_Event):
     """The driver read the counter of the reference device; its joules are all that the device took meanwhile."""
 
@@ -270,6 +288,7 @@ class RunEnded(_Event):
 
 Event = Annotated[
     RunStarted
+    | DataLookedOver
     | TrialProposed
     | TrialStarted
     | WorkerLost
@@ -282,72 +301,10 @@ Event = Annotated[
     | TrainingReplicated
     | CandidateProfiled
     | BaselineProfiled
+    | SplitRead
     | EnergyMetered
     | MeterFailed
     | ScaleFixed
     | RunEnded,
     Field(discriminator="type"),
 ]
-_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
-
-
-class EventLog:
-    """The events of one run, in order; appends reach the disk before `append` returns."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def append(self, event: Event) -> None:
-        """Write one event as one line, whole or not at all.
-
-        Raises:
-            RunFolderError: if the disk is full or the file cannot be written.
-        """
-        line = event.model_dump_json().encode() + b"\n"
-        try:
-            with self.path.open("ab", buffering=0) as file:
-                _append(file, line)
-        except OSError as error:
-            raise RunFolderError(f"{self.path} cannot be written: {why_not_written(error)}") from None
-
-    def repair(self) -> None:
-        """Cut off a last line that a sudden death tore."""
-        if not self.path.exists():
-            return
-        content = self.path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            with self.path.open("r+b") as file:
-                file.truncate(whole)
-
-    def __iter__(self) -> Iterator[Event]:
-        """Yield the events; a torn last line is left out.
-
-        Raises:
-            RunFolderError: if a whole line is no event.
-        """
-        if not self.path.exists():
-            return
-        with self.path.open("rb") as file:  # bytes: a torn line may end within a character
-            for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
-                    return
-                try:
-                    yield _ADAPTER.validate_json(line)
-                except ValidationError as error:
-                    raise RunFolderError(
-                        f"{self.path}:{number}: not an event of this version: {in_one_line(error)}; "
-                        "restore the file, or start a new run"
-                    ) from None
-
-
-def _append(file: FileIO, line: bytes) -> None:
-    """Write `line` at the end of `file` and wait for the disk; on failure the file is as it was."""
-    end = file.seek(0, os.SEEK_END)
-    try:
-        while line:  # a nearly full disk takes a part and refuses the rest
-            line = line[file.write(line) :]
-        os.fsync(file.fileno())
-    except OSError:
-        file.truncate(end)
-        raise

@@ -10,8 +10,8 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from ecoNAS.architecture import Frozen
 from ecoNAS.errors import JoulesMixError
+from ecoNAS.frozen import Frozen
 from ecoNAS.measurement import MeterInfo
 
 Kind = Literal["measured", "estimated", "simulated"]

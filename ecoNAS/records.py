@@ -11,7 +11,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from ecoNAS.architecture import Candidate, Deployment, Frozen, Problem, canonical_digest
+from ecoNAS.architecture import Candidate, Deployment, Problem
+from ecoNAS.frozen import Frozen, canonical_digest
 from ecoNAS.joules import Joules
 from ecoNAS.measurement import Latency, Measurement, ProfileStatus
 
@@ -178,14 +179,20 @@ class Training(Frozen):
         energy_note: Why a measured training has no joules, and how many were counted before; empty otherwise.
         paused_s: Seconds of `duration_s` that it waited for others' measurements.
         weights_file: Relative to the run folder; None where weights were not kept.
+        accumulated: In how many parts each batch was passed; 2 where a whole one did not fit into memory.
+        inherited: The share of its numbers that the network began with from elsewhere; 0 from scratch.
+        scores: What else the validation predictions are worth, by name; see `ecoNAS.training.scores`.
     """
 
     version: Literal[1] = RECORD_VERSION
     key: TrainingKey
     accuracy: Score
     curve: tuple[EpochRecord, ...]
+    scores: dict[str, Score] = {}
     num_train_images: int
     images_seen: int
+    accumulated: int = 1
+    inherited: float = 0.0
     validation_predictions: tuple[int, ...]
     energy: Joules | None
     energy_note: str = ""
@@ -205,6 +212,29 @@ class ReadyModel(Frozen):
     costs: Costs
     profile: EnergyProfile
     training: Training
+    started: datetime
+    ended: datetime
+
+
+class Refit(Frozen):
+    """One network trained in full with one seed after a search, and what it makes of the test split.
+
+    Attributes:
+        network: The digest of a candidate, or `timm:` and the name of a ready model.
+        trial: Its number in the run; None for a ready model.
+        replicate: Which seed, from 0.
+        test: Scores on the test split by name: `accuracy`, and those of `ecoNAS.training.scores`.
+        test_predictions: The class predicted for each test image, in the order of the split.
+    """
+
+    version: Literal[1] = RECORD_VERSION
+    network: str
+    trial: int | None
+    replicate: int
+    costs: Costs
+    training: Training
+    test: dict[str, Score]
+    test_predictions: tuple[int, ...]
     started: datetime
     ended: datetime
 

@@ -20,13 +20,13 @@ from typing import TextIO, TypeVar
 
 from pydantic import ValidationError
 
-from ecoNAS.architecture import Frozen
 from ecoNAS.errors import RunFolderError, why_not_written
-from ecoNAS.events import EventLog
+from ecoNAS.event_log import EventLog
+from ecoNAS.frozen import Frozen
 from ecoNAS.records import EnergyProfile, Evaluation, ReadyModel, now
 from ecoNAS.validation import in_one_line
 
-RecordT = TypeVar("RecordT", Evaluation, ReadyModel, EnergyProfile)
+RecordT = TypeVar("RecordT", bound=Frozen)
 _WORDS: dict[type[Frozen], str] = {
     Evaluation: "an evaluation",
     ReadyModel: "a ready model",
@@ -132,9 +132,13 @@ class RunFolder:
         path = self._evaluation(digest)
         return _read(path, Evaluation) if path.exists() else None
 
+    def digests(self) -> list[str]:
+        """Return the digests of all candidates that have a record."""
+        return sorted(path.stem for path in (self.path / "evaluations").glob("*.json"))
+
     def evaluations(self) -> dict[str, Evaluation]:
         """Return all records by digest."""
-        return {path.stem: _read(path, Evaluation) for path in sorted((self.path / "evaluations").glob("*.json"))}
+        return {digest: _read(self._evaluation(digest), Evaluation) for digest in self.digests()}
 
     def write_profiled(self, evaluation: Evaluation) -> None:
         """Write what was measured of a candidate before any training of it, whole or not at all."""
@@ -228,6 +232,27 @@ def write_atomically(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def read_record(path: Path, record: type[RecordT], what: str) -> RecordT:
+    """Read a record from a JSON file.
+
+    Args:
+        path: Of the file.
+        record: Its type.
+        what: For people: `an evaluation`.
+
+    Raises:
+        RunFolderError: if it cannot be read, or is no such record of this version.
+    """
+    try:
+        return record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        raise RunFolderError(
+            f"{path}: not {what} of this version: {in_one_line(error, record)}; restore it, or delete it"
+        ) from None
+
+
 def describe_environment(seed: int) -> str:
     """Return versions, machine, commit and seed of this process as JSON."""
     versions = {}
@@ -251,14 +276,7 @@ def describe_environment(seed: int) -> str:
 
 
 def _read(path: Path, record: type[RecordT]) -> RecordT:
-    try:
-        return record.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise RunFolderError(f"{path} cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        raise RunFolderError(
-            f"{path}: not {_WORDS[record]} of this version: {in_one_line(error, record)}; restore it, or delete it"
-        ) from None
+    return read_record(path, record, _WORDS[record])
 
 
 def _cpu_name() -> str:

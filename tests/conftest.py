@@ -1,22 +1,14 @@
-"""Small finished records that many tests start from."""
+"""Small finished records that many tests start from, and a cache folder that is not the user's."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from ecoNAS.architecture import (
-    Architecture,
-    AttentionSpec,
-    Candidate,
-    Deployment,
-    HeadSpec,
-    MBConvSpec,
-    Problem,
-    StageSpec,
-    StemSpec,
-)
+from ecoNAS.architecture import Architecture, Candidate, Deployment, HeadSpec, Problem, StageSpec, StemSpec
+from ecoNAS.block_specs import AttentionSpec, MBConvSpec
 from ecoNAS.joules import EstimatedJoules
 from ecoNAS.measurement import Latency
 from ecoNAS.records import (
@@ -31,6 +23,14 @@ from ecoNAS.records import (
 )
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded images of tests stay out of the user's cache folder, in worker processes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "ECONAS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture
@@ -74,6 +74,10 @@ def make_evaluation(example_architecture: Architecture) -> Callable[..., Evaluat
         accuracy=Score(value=0.9, standard_error=0.03, num_samples=100, split="validation", kind="measured"),
         curve=(),
         num_train_images=400,
+        scores={
+            name: Score(value=value, standard_error=0.03, num_samples=100, split="validation", kind="measured")
+            for name, value in (("macro_f1", 0.8), ("balanced_accuracy", 0.7), ("worst_recall", 0.6))
+        },
         images_seen=4000,
         validation_predictions=(1, 2, 3),
         energy=example_joules(50.0),

@@ -11,32 +11,54 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ecoNAS.architecture import (
-    BLOCK_SPECS,
     Architecture,
-    AttentionSpec,
-    BlockSpec,
     Candidate,
-    ConvNeXtSpec,
     Deployment,
-    FusedMBConvSpec,
     HeadSpec,
-    MBConvSpec,
     Problem,
+    ReadyArchitecture,
     StageSpec,
     StemSpec,
-    canonical_digest,
     derive_seed,
-    parse_block,
+    load_architecture,
+    parse_architecture,
+)
+from ecoNAS.block_kinds import BLOCK_SPECS, parse_block
+from ecoNAS.block_specs import (
+    AttentionSpec,
+    BlockSpec,
+    ConvNeXtSpec,
+    FusedMBConvSpec,
+    LinearAttentionSpec,
+    MBConvSpec,
+    MixerSpec,
+    MobileAttentionSpec,
+    MobileOneSpec,
+    RelativeAttentionSpec,
+    RepMixerSpec,
+    UIBSpec,
 )
 from ecoNAS.errors import ArchitectureError
+from ecoNAS.frozen import canonical_digest
 
 KERNELS = st.sampled_from([1, 3, 5, 7])
+OPTIONAL_KERNELS = st.sampled_from([0, 3, 5])
 RATIOS = st.floats(0.5, 16)
+HEADS = st.sampled_from([1, 2, 4])
 BLOCKS: dict[str, st.SearchStrategy[BlockSpec]] = {
-    "attention": st.builds(AttentionSpec, num_heads=st.sampled_from([1, 2, 4]), mlp_ratio=RATIOS),
+    "attention": st.builds(AttentionSpec, num_heads=HEADS, mlp_ratio=RATIOS),
     "convnext": st.builds(ConvNeXtSpec, kernel_size=KERNELS, expansion=RATIOS),
     "fused_mbconv": st.builds(FusedMBConvSpec, kernel_size=KERNELS, expansion=RATIOS),
+    "linear_attention": st.builds(LinearAttentionSpec, head_width=st.sampled_from([1, 4]), expansion=RATIOS),
     "mbconv": st.builds(MBConvSpec, kernel_size=KERNELS, expansion=RATIOS, squeeze_excite=st.booleans()),
+    "mixer": st.builds(MixerSpec, token_ratio=RATIOS, mlp_ratio=RATIOS),
+    "mobile_attention": st.builds(
+        MobileAttentionSpec, num_heads=HEADS, key_width=HEADS, kv_stride=st.sampled_from([1, 2]), expansion=RATIOS
+    ),
+    "mobileone": st.builds(MobileOneSpec, kernel_size=KERNELS, num_branches=st.integers(1, 8)),
+    "relative_attention": st.builds(RelativeAttentionSpec, num_heads=HEADS, mlp_ratio=RATIOS),
+    "repmixer": st.builds(RepMixerSpec, kernel_size=KERNELS, expansion=RATIOS),
+    "uib": st.builds(UIBSpec, start_kernel_size=OPTIONAL_KERNELS, mid_kernel_size=OPTIONAL_KERNELS, expansion=RATIOS),
 }
 STAGES = st.builds(
     StageSpec,
@@ -198,10 +220,10 @@ def test_a_file_that_is_no_architecture_is_named(tmp_path: Path, example_archite
     bad.write_text("{}")
     binary.write_bytes(b"\xff\xfe")
 
-    assert Architecture.load(good) == example_architecture
+    assert load_architecture(good) == example_architecture
     for path, message in [(bad, "not an architecture"), (binary, "cannot be read"), (tmp_path / "no.json", "no such")]:
         with pytest.raises(ArchitectureError, match=f"^{path}: {message}"):
-            Architecture.load(path)
+            load_architecture(path)
 
 
 def test_a_block_is_described_by_its_choices() -> None:
@@ -224,3 +246,42 @@ def test_seeds_depend_on_every_part_and_fit_63_bits() -> None:
     assert len(seeds) == 8
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert derive_seed(0, "weights") == derive_seed(0, "weights")
+
+
+def test_a_ready_model_is_an_architecture_of_one_name() -> None:
+    ready = ReadyArchitecture(timm="resnet10t")
+
+    # printf '{"timm":"resnet10t","version":1}' | sha256sum
+    assert ready.digest == "d826cc58e14dbcb12977579ecc227645d2973536f29100c562cb0ce5c96a5e61"
+    assert json.loads(ready.to_json()) == {"version": 1, "timm": "resnet10t"}
+    assert (ready.name, ready.describe(), ready.block_kinds) == ("resnet10t", "timm resnet10t", ())
+
+
+def test_both_kinds_of_architecture_come_back_from_json_as_they_were(
+    tmp_path: Path, example_architecture: Architecture
+) -> None:
+    for architecture in (example_architecture, ReadyArchitecture(timm="resnet10t")):
+        (tmp_path / "one.json").write_text(architecture.to_json())
+        candidate = Candidate(architecture=architecture)
+
+        assert parse_architecture(architecture.to_json()) == architecture
+        assert load_architecture(tmp_path / "one.json") == architecture
+        assert Candidate.model_validate_json(candidate.model_dump_json()) == candidate
+        assert pickle.loads(pickle.dumps(candidate)).digest == candidate.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"timm": "resnet10t", "stem": {"width": 8}}', "unknown key 'stem'; known: timm, version"),
+        ('{"timm": "resnet18.a1_in1k"}', "timm: 'resnet18.a1_in1k' names weights; a ready model has new ones"),
+        ('{"timm": "hf-hub:timm/resnet18"}', "timm: 'hf-hub:timm/resnet18' names weights"),
+        ('{"timm": 18}', "timm: must be text, got 18"),
+        ('{"timm": "resnet10t"', "not JSON"),
+        ('{"version": 2, "timm": "resnet10t"}', "version: must be 1, got 2"),
+    ],
+)
+def test_what_is_no_ready_model_is_refused_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(ArchitectureError, match=f"^not an architecture: .*{message}") as caught:
+        parse_architecture(text)
+    assert "\n" not in str(caught.value)

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ecoNAS.config import ExperimentConfig, SplitConfig, TrainingConfig, available_cpus
+from ecoNAS.config import ExperimentConfig, SplitConfig, available_cpus
 from ecoNAS.errors import ConfigError
+from ecoNAS.recipe import TrainingConfig
 
 EXAMPLE = """\
 # The example of the design page.

@@ -15,7 +15,7 @@ README = (ROOT / "README.md").read_text()
 # Less of everything, so that the whole page runs in seconds; nothing else is changed.
 TINY = ["training.epochs=1", "workers={kind: in_process, device: cpu}"]
 # And what a machine without a meter cannot do is estimated.
-ELSEWHERE = {"search.trials=100": "search.trials=4", "energy.meter=auto": "energy.meter=estimate"}
+ELSEWHERE = {"search.trials=100": "search.trials=4", "30": "1", "energy.meter=auto": "energy.meter=estimate"}
 
 
 def blocks(language: str) -> list[str]:
@@ -44,7 +44,7 @@ def test_every_command_and_snippet_of_the_readme_runs(tmp_path: Path, monkeypatc
         assert main(words) == 0, shlex.join(words)
         done.append(words[0])
     assert set(done) == {
-        *("search", "front", "show", "report", "export", "evaluate", "compare", "doctor", "measure"),
+        *("search", "front", "show", "report", "export", "evaluate", "compare", "doctor", "refit", "measure", "space"),
     }
     for snippet in blocks("python"):
         exec(compile(snippet, "README.md", "exec"), {})

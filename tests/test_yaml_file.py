@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
-from ecoNAS.architecture import Frozen
 from ecoNAS.errors import ConfigError
+from ecoNAS.frozen import Frozen
 from ecoNAS.yaml_file import read_yaml
 
 JARGON = (

@@ -11,6 +11,7 @@ from rich.text import Text
 from ecoNAS.analysis.drawing import draw
 from ecoNAS.analysis.quantities import (
     describe_deployment,
+    describe_recipe,
     format_duration,
     format_interval,
     format_quantity,
@@ -43,7 +44,8 @@ def evaluation_view(evaluation: Evaluation, objectives: Objectives) -> list[Rend
     drawing = draw(evaluation.candidate.architecture, evaluation.problem)
     parts += [Text(), Text("architecture", style="bold"), Text(drawing, no_wrap=True)]
     how = describe_deployment(evaluation.candidate.deployment, evaluation.problem.resolution)
-    return [*parts, Text(f"runs as: {how}", style="dim")]
+    trained = describe_recipe(evaluation.candidate.recipe)
+    return [*parts, Text(f"runs as: {how}" + (f"\ntrained with: {trained}" if trained else ""), style="dim")]
 
 
 def constraints_section(violations: Mapping[str, float]) -> list[RenderableType]:

@@ -9,8 +9,9 @@ from ecoNAS.analysis.certainty import doubts, order_note
 from ecoNAS.analysis.quantities import describe_deployment
 from ecoNAS.analysis.run import Run
 from ecoNAS.analysis.trials import Trial
-from ecoNAS.events import RunStarted
+from ecoNAS.events import RunStarted, SplitRead
 from ecoNAS.joules import Joules
+from ecoNAS.recipe import TrainingConfig
 
 Facts = list[tuple[str, str]]
 
@@ -32,8 +33,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     if run.split_sizes:
         yield "images", ", ".join(f"{size} for {name}" for name, size in run.split_sizes.items())
     yield "seeds", f"{config.search.seed} for the search, {config.data.split.seed} for the split"
-    recipe = config.training
-    yield "training", f"{recipe.epochs} epochs, batch {recipe.batch_size}, learning rate {recipe.lr:g}, from scratch"
+    yield "training", _training(run)
     yield "search", f"sampler {config.search.sampler}, {config.search.trials} trials asked for"
     if config.constraints:
         yield "constraints", "; ".join(config.constraints)
@@ -42,7 +42,10 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     energy = _energy(trial)
     yield "joules", f"{config.energy.meter}" if energy is None else _joules(energy, run)
     if trial is not None and trial.evaluation:
-        yield "networks run as", describe_deployment(config.deployment, trial.evaluation.problem.resolution)
+        ways = {one.evaluation.candidate.deployment for one in run.trials if one.evaluation}
+        alike = describe_deployment(trial.evaluation.candidate.deployment, trial.evaluation.problem.resolution)
+        several = f"{len(ways)} deployments, which the search space decides; each trial says its own"
+        yield "networks run as", alike if len(ways) == 1 else several
     machine = [str(environment[name]) for name in ("cpu", "platform") if environment.get(name)]
     if machine:
         yield "machine", ", ".join(machine)
@@ -55,6 +58,26 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     yield "MACs", "of convolutions, linear layers, matrix products and attention; FLOPs are 2 x MACs"
 
 
+def _training(run: Run) -> str:
+    """Return the recipe in a sentence: what everybody asks for, then what is not as by default."""
+    config, usual = run.config, TrainingConfig()
+    recipe, start = config.training, config.start
+    choices = [trial.evaluation.candidate.recipe for trial in run.trials if trial.evaluation]
+    decided = {name for choice in choices for name, value in choice if value is not None}
+    told = {"epochs", "batch_size", "lr", "restarts", "early", "freeze", "distillation", "validation"}
+    options = {name: getattr(recipe, name) for name in TrainingConfig.model_fields if name not in told}
+    others = [f"{name} {value}" for name, value in options.items() if value != getattr(usual, name)]
+    begun = {"scratch": "from scratch", "inherit": "inherited from the nearest network"}
+    parts = [
+        f"{recipe.epochs} epochs, batch {recipe.batch_size}, learning rate {recipe.lr:g}",
+        begun[start] if isinstance(start, str) else f"from {start.weights}",
+        *others,
+    ]
+    if decided:
+        parts.append(f"{' and '.join(sorted(decided))} as each network decides")
+    return ", ".join(parts)
+
+
 def _notes(run: Run) -> Iterator[str]:
     energy = _energy(_first_trained(run))
     if energy is not None and energy.kind == "estimated":
@@ -63,8 +86,12 @@ def _notes(run: Run) -> Iterator[str]:
     elif energy is not None and energy.kind == "simulated":
         yield "All joules here are simulated: they come from a made-up counter for tests."
     yield from (note for note in [order_note(run), *doubts(run)] if note)
+    if run.audit is not None:
+        yield from run.audit.warnings
     test = run.split_sizes.get("test", 0)
-    untouched = f"The {test} images of the test split were not read." if test else "There is no test split."
+    is_read = any(isinstance(event, SplitRead) for event in run.events)
+    untouched = f"The search did not see the {test} images of the test split" if test else "There is no test split"
+    untouched += ", which refitted networks were judged by." if is_read else "."
     yield (
         "Accuracies are of the validation split, by which the networks were picked, so they are optimistic. "
         + untouched

@@ -4,9 +4,11 @@ Every table, plot and file takes its titles from here, so that none of them can 
 """
 
 import math
+from collections.abc import Iterator, Sequence
 
-from ecoNAS.architecture import Deployment
+from ecoNAS.architecture import Candidate, Deployment
 from ecoNAS.evaluation.objectives import Objective
+from ecoNAS.recipe import RecipeChoice
 from ecoNAS.records import Score, ScoreKind
 
 _PREFIXES = {-12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
@@ -69,7 +71,27 @@ def describe_deployment(how: Deployment, resolution: int) -> str:
     """Return how a network runs in one line; `resolution` is that of the problem, in pixels."""
     size = how.resolution or resolution
     threads = "1 thread" if how.threads == 1 else f"{how.threads} threads"
-    return f"{how.runtime}, {how.form} form, {how.dtype}, batch {how.batch}, {threads}, {size} x {size} pixels"
+    layout = "" if how.layout == "contiguous" else f"{how.layout}, "
+    return f"{how.runtime}, {how.form} form, {how.dtype}, {layout}batch {how.batch}, {threads}, {size} x {size} pixels"
+
+
+def describe_recipe(choice: RecipeChoice) -> str:
+    """Return what a candidate decided of its recipe: `lr 0.01, weight_decay 0`; empty for nothing."""
+    return ", ".join(f"{name} {value}" for name, value in choice if value is not None)
+
+
+def differences(candidates: Sequence[Candidate]) -> list[str]:
+    """Return for each candidate what sets it apart beside its architecture: `batch 8, lr 0.01`; nothing for none."""
+    parts = [[f"{name} {value}" for name, value in _beside(candidate)] for candidate in candidates]
+    varied = [len(set(column)) > 1 for column in zip(*parts, strict=True)]
+    return [", ".join(text for text, is_told in zip(row, varied, strict=True) if is_told) for row in parts]
+
+
+def _beside(candidate: Candidate) -> Iterator[tuple[str, object]]:
+    """Yield what is decided beside the architecture; of the recipe, None is what the experiment says."""
+    yield from candidate.deployment
+    for name, value in candidate.recipe:
+        yield name, "as usual" if value is None else value
 
 
 def title(objective: Objective, kind: ScoreKind | None) -> str:

@@ -5,7 +5,6 @@ What is said is decided here, in the order in which it is read; how it looks by 
 """
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib import resources
@@ -15,9 +14,12 @@ from plotly.offline import get_plotlyjs
 
 from ecoNAS.analysis import plots
 from ecoNAS.analysis.comparison import Row, compare_knee
+from ecoNAS.analysis.data_section import data_section
 from ecoNAS.analysis.drawing import draw
-from ecoNAS.analysis.provenance import Facts, honest_notes, provenance
-from ecoNAS.analysis.quantities import format_duration, format_quantity, format_score, title
+from ecoNAS.analysis.html import facts, items, say
+from ecoNAS.analysis.provenance import honest_notes, provenance
+from ecoNAS.analysis.quantities import differences, format_duration, format_quantity, format_score, title
+from ecoNAS.analysis.refit_section import refit_section
 from ecoNAS.analysis.run import Run
 from ecoNAS.analysis.summary import cost, counts_line, found, standing
 from ecoNAS.analysis.trials import Trial
@@ -71,7 +73,16 @@ def write_report(run: Run, path: Path | None = None) -> Path:
 
 def render_report(run: Run) -> str:
     """Return the report as one HTML page."""
-    sections = [_head(run), *_front(run), *_ready_models(run), _search(run), _cost(run), _origin(run)]
+    sections = [
+        _head(run),
+        *_front(run),
+        *refit_section(run),
+        *_ready_models(run),
+        _search(run),
+        _cost(run),
+        *data_section(run),
+        _origin(run),
+    ]
     data = {"figures": _figures(run), "front": _front_data(run)}
     return _PAGE.format(
         title=escape(f"{run.name} - ecoNAS"),
@@ -89,9 +100,9 @@ def _head(run: Run) -> str:
     return (
         f'<header><p class="kicker">ecoNAS report</p><h1>{escape(run.name)}</h1>'
         f'<p class="state">{escape(standing(run))}</p>'
-        f'<p class="lead">{_say(found(run))} {_say(cost(run))}</p>'
+        f'<p class="lead">{say(found(run))} {say(cost(run))}</p>'
         f'<dl class="figures">{tiles}</dl></header>'
-        f'<aside class="notes" aria-label="How to read this"><ul>{_items(honest_notes(run))}</ul></aside>'
+        f'<aside class="notes" aria-label="How to read this"><ul>{items(honest_notes(run))}</ul></aside>'
     )
 
 
@@ -103,9 +114,9 @@ def _tiles(run: Run) -> Iterable[tuple[str, str]]:
             name = title(objective, run.kind(objective.name)).replace("_", " ")
             yield f"{name} of the knee", _value(knee.scores[objective.name], objective)
     if ledger.search_energy_j is not None:
-        yield f"search, {ledger.meaning}", _say(format_quantity(ledger.search_energy_j, "J"))
+        yield f"search, {ledger.meaning}", say(format_quantity(ledger.search_energy_j, "J"))
     else:
-        yield "search", _say(format_duration(ledger.wall_s))
+        yield "search", say(format_duration(ledger.wall_s))
 
 
 def _front(run: Run) -> Iterable[str]:
@@ -138,7 +149,8 @@ def _members_table(run: Run, members: Sequence[Trial], knee: Trial) -> str:
     headings = [title(objective, run.kind(objective.name)).replace("_", " ") for objective in run.objectives.items]
     cells = "".join(f'<th scope="col"><button>{escape(name)}</button></th>' for name in ["trial", *headings])
     rows = []
-    for trial in members:
+    beside = differences([trial.evaluation.candidate for trial in members if trial.evaluation])
+    for trial, how in zip(members, beside, strict=True):
         assert trial.evaluation is not None  # as of every member of a front
         badge = '<span class="badge">knee</span>' if trial is knee else ""
         values = "".join(
@@ -148,6 +160,7 @@ def _members_table(run: Run, members: Sequence[Trial], knee: Trial) -> str:
         )
         parts = trial.evaluation.candidate.architecture.describe().split(" | ")
         network = " | ".join(escape(part).replace(" ", "&nbsp;") for part in parts)  # lines break between stages only
+        network += f"<br>{escape(how)}" if how else ""
         rows.append(
             f'<tr{" class=knee" if trial is knee else ""}><td data-sort="{trial.number}">{badge}{trial.number}</td>'
             f'{values}<td class="text">{network}</td></tr>'
@@ -165,9 +178,9 @@ def _ready_models(run: Run) -> Iterable[str]:
     headings = ("accuracy", comparison.heading, "95 % interval", "MACs", "parameters")
     cells = '<th scope="col" class="text">network</th>' + "".join(f'<th scope="col">{name}</th>' for name in headings)
     rows = "".join(_ready_model_row(row, comparison.joules(row)) for row in comparison.rows)
-    notes = f'<p class="note">{_say(" ".join(comparison.notes))}</p>' if comparison.notes else ""
+    notes = f'<p class="note">{say(" ".join(comparison.notes))}</p>' if comparison.notes else ""
     yield (
-        f"<section><h2>Against ready models</h2><p>{_say(comparison.verdict)}</p>"
+        f"<section><h2>Against ready models</h2><p>{say(comparison.verdict)}</p>"
         f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>{notes}'
         '<p class="note">Ready models were trained from scratch with the same recipe and judged by the same '
         "validation images. The baseline is the cheapest that is at least as accurate as the knee.</p></section>"
@@ -177,7 +190,7 @@ def _ready_models(run: Run) -> Iterable[str]:
 def _ready_model_row(row: Row, joules: str) -> str:
     word = "knee" if row.is_searched else "baseline" if row.is_baseline else ""
     badge = f'<span class="badge">{word}</span>' if word else ""
-    values = [_value(row.accuracy, OBJECTIVES["accuracy"]), _say(joules), _say(row.interval)]
+    values = [_value(row.accuracy, OBJECTIVES["accuracy"]), say(joules), say(row.interval)]
     values += [format_quantity(count) for count in (row.costs.macs, row.costs.params)]
     cells = "".join(f"<td>{value}</td>" for value in values)
     return f'<tr{" class=knee" if row.is_searched else ""}><td class="text">{badge}{escape(row.name)}</td>{cells}</tr>'
@@ -203,24 +216,24 @@ def _search(run: Run) -> str:
         growth = (
             '<figure><div id="hypervolume" class="plot"></div><figcaption>The part of the objective space that the '
             f"front dominates: {hypervolume.value:.3f} so far, {hypervolume.most:.3g} for a network at the ideal of "
-            f"every objective. From ideal to nadir: {_say(ends)} (from {escape(hypervolume.source)}); reference point "
+            f"every objective. From ideal to nadir: {say(ends)} (from {escape(hypervolume.source)}); reference point "
             f"{hypervolume.reference:g} of that range.</figcaption></figure>"
         )
     table = f'<table class="outcomes"><tbody>{rows}</tbody></table>' if rows else "<p>No trial has ended yet.</p>"
     is_open = any(trial.outcome is None for trial in run.trials)
-    open_trials = f'<p class="note">{_say(counts_line(run))}.</p>' if is_open else ""
+    open_trials = f'<p class="note">{say(counts_line(run))}.</p>' if is_open else ""
     return f"<section><h2>The search</h2>{table}{open_trials}{growth}</section>"
 
 
 def _cost(run: Run) -> str:
     ledger = run.ledger
-    text = [f"<p>{_say(cost(run))}</p>"]
+    text = [f"<p>{say(cost(run))}</p>"]
     if ledger.holes:
         text.append(f'<p class="note">The joules are a lower bound: {escape("; ".join(ledger.holes))}.</p>')
     if ledger.interval_j is not None and ledger.search_energy_j is not None:
         low, high = (format_quantity(bound, "J") for bound in ledger.interval_j)
         text.append(
-            f'<p class="note">The 95 % interval of the joules is {_say(low)} to {_say(high)}. They cover '
+            f'<p class="note">The 95 % interval of the joules is {say(low)} to {say(high)}. They cover '
             "the training of candidates alone: profiling, the driver and idle hardware are not in them.</p>"
         )
     if ledger.rows:
@@ -230,7 +243,7 @@ def _cost(run: Run) -> str:
 
 def _origin(run: Run) -> str:
     return (
-        f"<section><h2>Where the numbers come from</h2>{_facts(provenance(run))}</section>"
+        f"<section><h2>Where the numbers come from</h2>{facts(provenance(run))}</section>"
         f"<footer>Written by ecoNAS {escape(_version(run))} on {now():%Y-%m-%d %H:%M:%S} UTC from "
         f"<code>{escape(str(run.folder))}</code>. This file needs no network.</footer>"
     )
@@ -273,22 +286,7 @@ def _options(plot: plots.FrontPlot, chosen: str) -> str:
 def _value(score: Score, objective: Objective) -> str:
     """Return a value with a small standard error behind it."""
     value, _, error = format_score(score, objective.unit).partition(" ±")
-    return _say(value) + (f' <span class="error">±&thinsp;{escape(error)}</span>' if error else "")
-
-
-def _facts(facts: Facts) -> str:
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{_say(value)}</dd>" for name, value in facts)
-    return f'<dl class="facts">{rows}</dl>'
-
-
-def _items(notes: Iterable[str]) -> str:
-    return "".join(f"<li>{_say(note)}</li>" for note in notes)
-
-
-def _say(text: str) -> str:
-    """Return text as HTML, with a real micro sign and numbers kept beside their units."""
-    text = escape(text).replace(" ± ", "&nbsp;±&nbsp;")
-    return re.sub(r"(?<=\d) (?=[kMGTmunp]?(?:[JsB]\b|[kMG]\b))", "&nbsp;", text).replace("&nbsp;u", "&nbsp;µ")
+    return say(value) + (f' <span class="error">±&thinsp;{escape(error)}</span>' if error else "")
 
 
 def _version(run: Run) -> str:

@@ -12,12 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from ecoNAS import pareto
 from ecoNAS.analysis.ledger import Ledger, read_ledger
 from ecoNAS.analysis.progress import Hypervolume, read_curve, read_hypervolume
 from ecoNAS.analysis.quantities import column, error_column
 from ecoNAS.analysis.trials import Trial, front_of, read_trials, values_of
 from ecoNAS.config import ExperimentConfig
+from ecoNAS.data.audit import DataAudit
 from ecoNAS.errors import EcoNASError, RunFolderError, unknown_name
 from ecoNAS.evaluation.objectives import OBJECTIVES, Objective, Objectives, objectives_of
 from ecoNAS.events import Event, RunEnded, RunStarted
@@ -38,6 +41,7 @@ class Run:
         events: Everything that happened, in order.
         environment: Versions, machine, commit and seed of the process that made the run; empty where not written yet.
         split_sizes: How many images are for `train`, `validation` and `test`, as far as the run says.
+        audit: What was found when the images were looked over; None where nobody did.
     """
 
     folder: Path
@@ -47,6 +51,7 @@ class Run:
     events: tuple[Event, ...]
     environment: Mapping[str, Any]  # Any: JSON
     split_sizes: Mapping[str, int]
+    audit: DataAudit | None = None
 
     @property
     def name(self) -> str:
@@ -143,7 +148,13 @@ class Run:
     def columns(self, names: Sequence[str] | None = None) -> list[str]:
         """Return the column names of a front as a file or data frame has them."""
         inner = [name for objective in self.select(names) for name in self._columns(objective)]
-        return ["trial", *inner, "architecture", "digest"]
+        return ["trial", *inner, "architecture", *self._decided_beside, "digest"]
+
+    @property
+    def _decided_beside(self) -> list[str]:
+        """What of `deployment` and `recipe` differs among the networks of the run."""
+        candidates = [trial.evaluation.candidate for trial in self.trials if trial.evaluation]
+        return [name for name in ("deployment", "recipe") if len({getattr(one, name) for one in candidates}) > 1]
 
     def row(self, trial: Trial, names: Sequence[str] | None = None) -> dict[str, int | float | str | None]:
         """Return a member of a front as one row, by column name."""
@@ -153,7 +164,9 @@ class Run:
             value = int(score.value) if objective.known == "exact" else score.value  # costs are counts
             row.update(zip(self._columns(objective), (value, score.standard_error), strict=False))
         assert trial.evaluation is not None  # as of every member of a front
-        return {**row, "architecture": trial.evaluation.candidate.architecture.describe(), "digest": trial.digest}
+        candidate = trial.evaluation.candidate
+        row |= {name: getattr(candidate, name).model_dump_json(exclude_none=True) for name in self._decided_beside}
+        return {**row, "architecture": candidate.architecture.describe(), "digest": trial.digest}
 
     def hypervolume(self) -> Hypervolume | None:
         """Return the hypervolume of the study's front with its scale; None before the scale was fixed."""
@@ -202,8 +215,17 @@ def load_run(folder: str | Path) -> Run:
     objectives = objectives_of(config)
     events = tuple(files.events)
     trials = read_trials(events, files.evaluations(), objectives)
-    sizes = {name: part["num_images"] for name, part in _read_json(files.split).items() if isinstance(part, dict)}
-    return Run(files.path, config, objectives, trials, events, _read_json(files.environment), sizes)
+    split = _read_json(files.split)
+    sizes = {name: split[name]["num_images"] for name in ("train", "validation", "test") if split.get(name)}
+    return Run(files.path, config, objectives, trials, events, _read_json(files.environment), sizes, _audit(split))
+
+
+def _audit(split: dict[str, Any]) -> DataAudit | None:  # Any: JSON
+    """Return what was found about the images; None where an earlier version wrote the split."""
+    try:
+        return DataAudit.model_validate(split["audit"])
+    except (KeyError, ValidationError):
+        return None
 
 
 def _read_json(path: Path) -> dict[str, Any]:  # Any: JSON

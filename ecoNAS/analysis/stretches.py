@@ -18,6 +18,7 @@ from ecoNAS.events import (
     RunEnded,
     RungReached,
     RunStarted,
+    SplitRead,
     TrainingReplicated,
     TrialEnded,
     TrialStarted,
@@ -89,12 +90,12 @@ class Session:
 
 
 def read_sessions(events: Iterable[Event]) -> list[Session]:
-    """Return the sessions of a run, oldest first."""
+    """Return the sessions of a run, oldest first; a refit is none of the search's."""
     found = list[Session]()
     for event in events:
         if isinstance(event, RunStarted):
             found.append(Session(event.time, event.time, False))
-        elif found:
+        elif found and not isinstance(event, SplitRead):
             found[-1] = Session(found[-1].started, event.time, isinstance(event, RunEnded) or found[-1].has_ended)
     return found
 

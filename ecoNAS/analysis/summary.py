@@ -71,11 +71,14 @@ def cost(run: Run) -> str:
 
 
 def counts_line(run: Run) -> str:
-    """Return how many trials ended in each outcome that occurred, and how many are under way."""
+    """Return how many trials ended in each outcome that occurred, and how many wait or are under way."""
     parts = [f"{count} {name}" for name, count in run.counts.items() if count]
-    open_trials = sum(trial.outcome is None for trial in run.trials)
-    if open_trials:
-        parts.append(f"{open_trials} {'under way' if run.ended is None else 'not finished'}")
+    unended = [trial for trial in run.trials if trial.outcome is None]
+    waiting = sum(trial.evaluation is not None and trial.evaluation.outcome is Outcome.STOPPED for trial in unended)
+    others = "under way" if run.ended is None else "not finished"
+    parts += [
+        f"{count} {name}" for count, name in ((waiting, "waiting at a rung"), (len(unended) - waiting, others)) if count
+    ]
     number = "1 trial" if len(run.trials) == 1 else f"{len(run.trials)} trials"
     return f"{number}: {', '.join(parts)}" if parts else "no trials yet"
 

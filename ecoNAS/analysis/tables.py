@@ -20,7 +20,7 @@ from ecoNAS.analysis.bill import bill_of
 from ecoNAS.analysis.certainty import doubts, order_note
 from ecoNAS.analysis.drawing import abbreviate, legend
 from ecoNAS.analysis.evaluation_view import evaluation_view
-from ecoNAS.analysis.quantities import format_score, title
+from ecoNAS.analysis.quantities import differences, format_score, title
 from ecoNAS.analysis.run import Run
 from ecoNAS.analysis.summary import counts_line, why_empty
 from ecoNAS.analysis.trials import Trial
@@ -71,14 +71,17 @@ def front_table(run: Run, names: Sequence[str] | None = None, width: int = 80) -
     for objective in objectives:
         table.add_column(_heading(run, objective), justify="right", no_wrap=True)
     table.add_column("architecture", overflow="fold")
-    for trial in run.front_trials(names):
+    members = run.front_trials(names)
+    deployed = differences([trial.evaluation.candidate for trial in members if trial.evaluation])
+    for trial, how in zip(members, deployed, strict=True):
         assert trial.evaluation is not None  # as of every member of a front
         architecture = trial.evaluation.candidate.architecture
+        written = architecture.describe() if width >= WIDE else abbreviate(architecture)
         is_knee = knee is not None and trial.number == knee.number
         table.add_row(
             f"{'* ' if is_knee else ''}{trial.number}",
             *(format_score(trial.scores[objective.name], objective.unit) for objective in objectives),
-            Text(architecture.describe() if width >= WIDE else abbreviate(architecture)),
+            Text(f"{written}\n{how}" if how else written),
             style="bold" if is_knee else "",
         )
     return table

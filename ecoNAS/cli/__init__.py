@@ -26,18 +26,22 @@ from ecoNAS.cli import (
     import_records,
     measure,
     plan,
+    refit,
     report,
     search,
     show,
+    space,
 )
 from ecoNAS.errors import EcoNASError
 
 COMMANDS = (
+    space,
     plan,
     search,
     evaluate,
     front,
     show,
+    refit,
     compare,
     report,
     export,

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:  # argparse
         nargs="+",
         action="extend",
         default=[],
-        metavar="NAME",
-        help="timm models to profile and train like a candidate, unless that was done: mobilenetv3_small_050 resnet10t",
+        type=lambda text: [name.strip() for name in text.split(",") if name.strip()],
+        metavar="NAME[@PIXELS]",
+        help="timm models to profile and train like a candidate, unless that was done: lcnet_050,resnet10t, or "
+        "resnet10t@64 to show it larger images",
     )
     parser.add_argument(
         "--trial", default="knee", metavar="TRIAL", help="the number of a trial, or 'knee' (the default)"
@@ -40,28 +43,63 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:  # argparse
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate the ready models that are missing, and compare; return 0, or 130 when interrupted."""
-    from ecoNAS.analysis.comparison import compare, comparison_json
+    from ecoNAS.analysis.comparison import comparison_json
     from ecoNAS.analysis.run import load_run
     from ecoNAS.analysis.trial_view import find_trial
-    from ecoNAS.run_folder import RunFolder
 
-    found, folder = load_run(arguments.run_folder), RunFolder(arguments.run_folder)
-    trial, models = find_trial(found, arguments.trial), folder.ready_models()
-    comparison = compare(found, models, trial)  # a trial that cannot be compared is said before anything is trained
+    found = load_run(arguments.run_folder)
+    trial = find_trial(found, arguments.trial)
+    comparison, models = _compare(found, trial)  # a trial that cannot be compared is said before anything is trained
     there = {model.name for model in models}
-    missing = [name for name in dict.fromkeys(arguments.zoo) if name not in there]
+    missing = [name for name in dict.fromkeys(chain.from_iterable(arguments.zoo)) if name not in there]
     if missing:
         try:
-            _evaluate(found, trial, missing)
+            _refit(found, trial, missing) if _is_refitted(found, trial) else _evaluate(found, trial, missing)
         except KeyboardInterrupt:
             print("econas: interrupted; what was finished is kept, and the same command goes on", file=sys.stderr)
             return exit_codes.INTERRUPTED
-        comparison = compare(found, folder.ready_models(), trial)
+        comparison, _ = _compare(found, trial)
     if arguments.json:
         print(json.dumps({"run": found.name, **comparison_json(comparison)}, indent=2))
     else:
-        _show(found, comparison)
+        _show(found, comparison, is_refitted=_is_refitted(found, trial))
     return 0
+
+
+def _is_refitted(found: "Run", trial: "Trial") -> bool:
+    from ecoNAS.analysis.refitted import trial_refitted
+
+    return trial_refitted(found, trial) is not None
+
+
+def _compare(found: "Run", trial: "Trial") -> "tuple[Comparison, Sequence[ReadyModel]]":
+    """Hold a trial, as refitted where it was, against the ready models that went the same way."""
+    from ecoNAS.analysis.comparison import compare
+    from ecoNAS.analysis.refitted import ready_refitted, trial_refitted
+    from ecoNAS.run_folder import RunFolder
+
+    refitted = trial_refitted(found, trial)
+    if refitted is None:
+        models = RunFolder(found.folder).ready_models()
+        return compare(found, models, trial), models
+    models = ready_refitted(found)
+    return compare(found, models, refitted), models
+
+
+def _refit(found: "Run", trial: "Trial", names: "Sequence[str]") -> None:
+    """Train ready models with the recipe and as many seeds as the trial was refitted with."""
+    from ecoNAS.cli.refit import RefitProgress
+    from ecoNAS.experiment.refit import Refitting, Watcher, run_refit
+    from ecoNAS.recipe import DistillationConfig
+    from ecoNAS.refit_folder import RefitFolder
+
+    folder = RefitFolder(found.folder)
+    plan, refits = folder.plan(), folder.refits()[trial.digest]
+    assert plan is not None  # there are records of it
+    recipe, how = plan.recipe.model_copy(update={"distillation": None}), plan.recipe.distillation
+    refitting = Refitting(found, (), tuple(names), recipe, len(refits), plan.teacher, how or DistillationConfig())
+    progress = RefitProgress(refitting.total)
+    run_refit(refitting, Watcher(progress.on_refit, progress.on_failed))
 
 
 def _evaluate(found: "Run", trial: "Trial", names: Sequence[str]) -> None:
@@ -78,7 +116,7 @@ def _evaluate(found: "Run", trial: "Trial", names: Sequence[str]) -> None:
         _check_same(found, trial, setup)
         tasks = [_task(setup, name, folder) for name in names]  # a wrong name is found before anything is trained
         for index, task in enumerate(tasks, start=1):
-            place = f"[{index}/{len(tasks)}] {task.timm}"
+            place = f"[{index}/{len(tasks)}] {task.model}"
             print(f"{place}: profiling, then training for {task.recipe.epochs} epochs", file=sys.stderr)
             try:
                 model = evaluate_ready_model(task)
@@ -91,7 +129,9 @@ def _evaluate(found: "Run", trial: "Trial", names: Sequence[str]) -> None:
 
 def _task(setup: "Setup", name: str, folder: "RunFolder") -> "ReadyModelTask":
     """Return what evaluating a ready model depends on, with its joules measured as those of a reference."""
-    task = setup.ready_model_task(name, folder.path)
+    from ecoNAS.experiment.start import as_given
+
+    task = as_given(setup.ready_model_task(name, folder.path), setup.config)
     return task.model_copy(update={"target": setup.config.energy.protocol.reference_target})
 
 
@@ -102,7 +142,7 @@ def _check_same(found: "Run", trial: "Trial", setup: "Setup") -> None:
     record = trial.evaluation
     assert record is not None  # as of every trial that can be compared
     assert record.training is not None  # likewise
-    if record.training.key.data != setup.data.fingerprint:
+    if record.training.key.data != setup.fingerprint_of(record.candidate):
         raise DataError(f"data set {setup.data.name} is not the one of {found.folder}; restore it, or search again")
     energy = record.profile.energy if record.profile is not None else None
     if energy is not None and setup.reference is not None and energy.device != setup.reference.device:
@@ -120,7 +160,7 @@ def _worth(model: "ReadyModel") -> str:
     return f"accuracy {format_score(row.accuracy)}, {row.joules} per image{row.known}, {format_duration(seconds)}"
 
 
-def _show(found: "Run", comparison: "Comparison") -> None:
+def _show(found: "Run", comparison: "Comparison", *, is_refitted: bool) -> None:
     """Print the networks, which of them is the baseline, and when the search is repaid."""
     from rich import box
     from rich.console import Console
@@ -128,6 +168,7 @@ def _show(found: "Run", comparison: "Comparison") -> None:
     from rich.text import Text
 
     from ecoNAS.analysis.quantities import format_quantity, format_score
+    from ecoNAS.analysis.refitted import read_refitted, verdicts
 
     console = Console(highlight=False)
     console.print(Text(f"Trial {comparison.trial} of {found.name} against ready models\n", style="bold"))
@@ -156,4 +197,10 @@ def _show(found: "Run", comparison: "Comparison") -> None:
     console.print(table)
     if comparison.baseline is not None:
         print("* baseline: the cheapest ready model that is at least as accurate")
-    print(*("", comparison.verdict, *comparison.notes), sep="\n")
+    notes = list(comparison.notes)
+    if is_refitted:
+        notes.append(
+            "Accuracies are of the test split, means over the trainings of the refit. Of all that was refitted:"
+        )
+        notes += verdicts(read_refitted(found))
+    print(*("", comparison.verdict, *notes), sep="\n")

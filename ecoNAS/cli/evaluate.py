@@ -24,10 +24,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:  # argparse
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate and print; return 0 where it was evaluated, 1 where it was refused or could not be trained."""
-    from ecoNAS.architecture import Architecture
+    from ecoNAS.architecture import load_architecture
     from ecoNAS.config import ExperimentConfig
 
-    architecture = Architecture.load(arguments.architecture)
+    architecture = load_architecture(arguments.architecture)
     architecture.check()
     config = ExperimentConfig.from_yaml(arguments.experiment, read_overrides(arguments.overrides))
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ecoNAS.analysis.run import Run
     from ecoNAS.analysis.trials import Trial
     from ecoNAS.export.formats import DataCard
+    from ecoNAS.records import Evaluation
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:  # argparse has no public name for it
@@ -30,20 +31,26 @@ def run(arguments: argparse.Namespace) -> int:
 
     found = load_run(arguments.run_folder)
     trial = find_trial(found, arguments.trial)
-    weights, data = _weights(found, trial), _data_card(found)
-    assert trial.evaluation is not None
+
+    from ecoNAS.analysis.refitted import deployed
+
+    evaluation, test_accuracy = deployed(found, trial.evaluation) if trial.evaluation is not None else (None, None)
+    weights = _weights(found, trial, evaluation)
+    assert evaluation is not None  # as of every trial with weights
+    data = _data_card(found).at(evaluation.problem.resolution)
 
     from ecoNAS.export.folder import export_architecture
 
-    verification = export_architecture(trial.evaluation, weights, data, arguments.out)
+    verification = export_architecture(evaluation, weights, data, arguments.out, test_accuracy)
     files = [str(arguments.out / name) for name in sorted([*verification.files, "verification.json"])]
     if arguments.json:
         facts = verification.model_dump(mode="json", exclude={"files"})
         print(json.dumps({"trial": trial.number, **facts, "files": files}, indent=2))
         return 0
     sizes = " and ".join(str(size) for size in verification.batch_sizes)
+    which = f"trial {trial.number}{', as refitted,' if test_accuracy is not None else ''}"
     print(
-        f"Exported trial {trial.number} to {arguments.out} and verified it in a clean process without ecoNAS:\n"
+        f"Exported {which} to {arguments.out} and verified it in a clean process without ecoNAS:\n"
         f"  outputs at batch sizes {sizes}: largest difference {verification.max_abs_difference:.2g} "
         f"(allowed {verification.tolerance:.2g})\n"
         f"  parameters {verification.params:,} and MACs {verification.macs:,}: equal\n"
@@ -52,11 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _weights(found: "Run", trial: "Trial") -> Path:
+def _weights(found: "Run", trial: "Trial", evaluation: "Evaluation | None") -> Path:
     """Return the file of a trial's weights, or raise ExportError that says why there is none."""
     from ecoNAS.errors import ExportError
 
-    name = trial.evaluation.training.weights_file if trial.evaluation and trial.evaluation.training else None
+    name = evaluation.training.weights_file if evaluation is not None and evaluation.training is not None else None
     if name is None:
         why = f": {trial.reason}" if trial.reason else ""
         raise ExportError(f"trial {trial.number} was {trial.state} and has no trained network to export{why}")

@@ -24,6 +24,7 @@ SWEPT: dict[str, tuple[type, str]] = {
     "threads": (int, "of the CPU"),
     "runtime": (str, "eager, compiled or onnxruntime"),
     "layout": (str, "contiguous or channels_last"),
+    "form": (str, "training, or fused: branches added up and batch norm folded into convolutions"),
 }
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ecoNAS.cli.search import add_overrides, read_overrides
 
 if TYPE_CHECKING:
-    from ecoNAS.experiment.plan import Interval, Plan, Total
+    from ecoNAS.analysis.intervals import Interval
+    from ecoNAS.experiment.plan import Plan, Total
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:  # argparse has no public name for it

@@ -76,6 +76,8 @@ class Progress:
         match event.type:
             case "run_started":
                 line = self._headline
+            case "data_looked_over":
+                line = "\n".join(event.lines)
             case "trial_ended" if event.outcome in (Outcome.FAILED, Outcome.INFEASIBLE):
                 line = f"trial {event.trial} {event.outcome}: {event.reason}"
             case "refinement_started":

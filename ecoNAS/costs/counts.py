@@ -1,14 +1,15 @@
 """Exact costs of a network: parameters, MACs and activation memory, without data and without a device.
 
 A network is a row of parts, and what a part costs depends on nothing but its spec and the shape that enters it. So a
-`CostTable` counts each part once and adds up; thousands of candidates are screened in well under a second.
-`count_network` counts a whole network in one go and must agree. Bounds on costs are decided by `constraints`.
+`CostTable` counts each part once and adds up; thousands of candidates are screened in well under a second. A ready
+model of timm is one part. `count_network` counts a whole network in one go and must agree. Bounds on costs are decided
+by `constraints`.
 """
 
 import warnings
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -18,18 +19,21 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from fvcore.nn.jit_analysis import JitModelAnalysis
 
-from ecoNAS.architecture import Architecture, Problem
+from ecoNAS.architecture import AnyArchitecture, Problem, ReadyArchitecture
 from ecoNAS.costs.operators import MAC_OPERATORS, is_mac_free
 from ecoNAS.errors import EcoNASError
-from ecoNAS.models.baseline import build_baseline, unfit_baseline
+from ecoNAS.models.baseline import UNFIT, build_baseline, unfit_baseline
 from ecoNAS.models.constructor import Constructor
 from ecoNAS.models.dry_run import dry_run
+from ecoNAS.models.fused import fused
 from ecoNAS.models.plan import stage_places
 from ecoNAS.models.registry import block
 from ecoNAS.models.stem_head import head, stem
 from ecoNAS.records import Costs
 
 FLOAT_BYTES = 4
+
+Form = Literal["training", "fused"]
 
 _Shape = tuple[int, ...]  # without the batch
 
@@ -39,32 +43,52 @@ class UncountedOperatorError(EcoNASError):
 
 
 class CostTable:
-    """The costs of every architecture for one problem; each part is counted once and remembered."""
+    """The costs of every architecture for one problem; each part is counted once and remembered.
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    Args:
+        problem: What all networks fit.
+        form: That in which they are counted; `fused` is what is deployed, `training` what is trained and exported.
+    """
+
+    def __init__(self, problem: Problem, form: Form = "training") -> None:
+        self.problem, self._form = problem, form
         self._parts: dict[Hashable, Costs] = {}
         self._modules: dict[tuple[Constructor, _Shape], _Counted] = {}
 
-    def costs(self, architecture: Architecture) -> Costs:
+    def costs(self, architecture: AnyArchitecture, resolution: int | None = None) -> Costs:
         """Return the exact costs for one image.
 
+        Args:
+            architecture: Of the network.
+            resolution: Height and width of the image in pixels; None for those of the problem.
+
         Raises:
-            ArchitectureError: if a block is of an unknown kind or cannot have the width of its stage.
-            UncountedOperatorError: if a block uses an operator that nobody has looked at.
+            ArchitectureError: if a block is of an unknown kind or cannot have the width of its stage; if timm knows no
+                such model, or it cannot read such images.
+            UncountedOperatorError: if a block or model uses an operator that nobody has looked at.
         """
         architecture.check()
-        problem = self.problem
+        problem = self.problem.at(resolution)
+        if isinstance(architecture, ReadyArchitecture):
+            return self._ready(architecture.timm, problem)
         parts = [(self._part(problem.input_shape(1)[1:], stem, architecture.stem, problem.input_channels), 1)]
         for place in stage_places(architecture, problem):
             spec, width, size = place.spec, place.spec.width, place.size
             in_shape = (place.in_width, place.in_size, place.in_size)
-            parts.append((self._part(in_shape, block, spec.block, place.in_width, width, spec.stride), 1))
+            first = (spec.block, place.in_width, width, spec.stride, place.in_size)
+            parts.append((self._part(in_shape, block, *first), 1))
             if spec.depth > 1:
-                rest = self._part((width, size, size), block, spec.block, width, width, 1)
+                rest = self._part((width, size, size), block, spec.block, width, width, 1, size)
                 parts.append((rest, spec.depth - 1))
         parts.append((self._part((width, size, size), head, architecture.head, width, problem.num_classes), 1))
         return _sum(parts)
+
+    def _ready(self, timm_name: str, problem: Problem) -> Costs:
+        """Return the costs of a ready model, which is counted as a whole."""
+        key = (baseline_costs, timm_name, problem)
+        if key not in self._parts:
+            self._parts[key] = baseline_costs(timm_name, problem, self._form)
+        return self._parts[key]
 
     def _part(self, in_shape: _Shape, function: Callable[..., Constructor], *arguments: Hashable) -> Costs:
         """Return the costs of the module that `function` makes of `arguments`, for one input of `in_shape`."""
@@ -76,7 +100,7 @@ class CostTable:
 
     def _count(self, constructor: Constructor, in_shape: _Shape) -> "_Counted":
         """Count a module, or each module of a sequence: the convolution before a block often serves many blocks."""
-        if constructor.target is nn.Sequential:
+        if constructor.target is nn.Sequential and self._form == "training":  # fusion may join two parts
             parts, shape = [], in_shape
             for part in constructor.args:
                 assert isinstance(part, Constructor)
@@ -87,7 +111,8 @@ class CostTable:
         key = (constructor, in_shape)
         if key not in self._modules:
             with torch.random.fork_rng(devices=[]):
-                self._modules[key] = _count(constructor.build(), in_shape)
+                module = constructor.build()
+            self._modules[key] = _count(fused(module) if self._form == "fused" else module, in_shape)
         return self._modules[key]
 
 
@@ -100,18 +125,18 @@ def count_network(network: nn.Module, problem: Problem) -> Costs:
     return _count(network, problem.input_shape(batch=1)[1:]).costs
 
 
-def baseline_costs(timm_name: str, problem: Problem) -> Costs:
-    """Return the costs of a ready timm model, never pretrained, for one image of `problem`.
+def baseline_costs(timm_name: str, problem: Problem, form: Form = "training") -> Costs:
+    """Return the costs of a ready timm model in one of its forms, never pretrained, for one image of `problem`.
 
     Raises:
-        ConfigError: if timm knows no such model, or it cannot read such images.
+        ArchitectureError: if timm knows no such model, or it cannot read such images.
         UncountedOperatorError: if the model uses an operator that nobody has looked at.
     """
     with torch.random.fork_rng(devices=[]):
         network = build_baseline(timm_name, problem)
     try:
-        return count_network(network, problem)
-    except (AssertionError, IndexError, RuntimeError, ValueError) as error:
+        return count_network(fused(network) if form == "fused" else network, problem)
+    except UNFIT as error:
         raise unfit_baseline(timm_name, problem, error) from None
 
 

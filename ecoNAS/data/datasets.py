@@ -1,29 +1,39 @@
-"""Data sets by name, and the one way to load them: decoded once per process, the test split left closed.
+"""Data sets by name, and the one way to load them: decoded once, the test split left out of every training.
 
-Validation picks, test reports: a search reads `load_data` alone, and `load_test_split` is for a refit, which counts its
-reads. A further data set is a file with an `ImageSource`, a row in `DATA_SETS` and a row in its conformance test.
+Validation picks, test reports: a search trains and judges by `load_data` alone, and `load_test_split` is for a refit,
+which counts its reads. A further data set is a file with an `ImageSource`, a row in `DATA_SETS` and a row in its
+conformance test; a user's own is a function by its dotted path.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-
-import numpy as np
+from pathlib import Path
+from typing import Final
 
 from ecoNAS.architecture import Problem
 from ecoNAS.config import DataConfig
+from ecoNAS.data.cache import SMALL_BYTES, DecodedCache
+from ecoNAS.data.decoding import Decoded, Decoding
 from ecoNAS.data.digits import Digits
+from ecoNAS.data.huggingface import HuggingFaceSet
 from ecoNAS.data.image_folder import ImageFolder
-from ecoNAS.data.images import ImageSource, ImageSplit, Normalisation, Pixels, measure_normalisation, resize_images
+from ecoNAS.data.images import ImageSource, ImageSplit, Normalisation
 from ecoNAS.data.npz import NpzFile
-from ecoNAS.data.splits import DataSplit, Share, fingerprint, make_split
+from ecoNAS.data.own_function import OwnFunction
+from ecoNAS.data.share_reader import ShareReader, gather
+from ecoNAS.data.splits import DataSplit
+from ecoNAS.data.torchvision_sets import TorchvisionSet
 from ecoNAS.errors import DataError, unknown_name
 
 DATA_SETS: dict[str, Callable[[DataConfig], ImageSource]] = {
     "digits": Digits,
+    "huggingface": HuggingFaceSet,
     "image_folder": ImageFolder,
     "npz": NpzFile,
+    "torchvision": TorchvisionSet,
 }
+NUM_HELD: Final = 2  # decoded images may be large: one data set in use, one beside it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +46,7 @@ class DataSet:
         normalisation: Of the training split.
         split: Which images each split holds, for `split.json`.
         fingerprint: SHA-256 of pixels and labels of both splits; part of the key of a training.
+        cached_in: The folder of decoded images that they are mapped from; None where they are in memory.
     """
 
     name: str
@@ -45,6 +56,7 @@ class DataSet:
     normalisation: Normalisation
     split: DataSplit
     fingerprint: str
+    cached_in: Path | None = None
 
     def problem(self) -> Problem:
         """Return what every network for these images must fit."""
@@ -52,13 +64,26 @@ class DataSet:
         return Problem(input_channels=channels, resolution=resolution, num_classes=len(self.class_names))
 
 
-def load_data(config: DataConfig) -> DataSet:
+def load_data(config: DataConfig, digest: str = "") -> DataSet:
     """Return the training and validation splits of a data set; the second call in a process returns the same object.
+
+    Args:
+        config: Which images.
+        digest: The fingerprint that they must have, where it is known: decoded images with it that lie on this machine
+            are taken as they are, and their source is not looked at. The caller compares what it gets.
 
     Raises:
         DataError: if the name is unknown, or the files are missing, empty or broken.
     """
-    return _load(config, _stamp(config))
+    key = (config, _stamp(config))
+    if key not in _HELD:
+        cache = DecodedCache(config)
+        found = cache.find(digest) if digest else None
+        _HELD[key] = _data_set(config, found, cache.root) if found is not None else _load(config)
+        if len(_HELD) > NUM_HELD:
+            _HELD.popitem(last=False)
+    _HELD.move_to_end(key)
+    return _HELD[key]
 
 
 def load_test_split(config: DataConfig) -> ImageSplit:
@@ -68,10 +93,19 @@ def load_test_split(config: DataConfig) -> ImageSplit:
         DataError: if there is none, or its files are broken.
     """
     data = load_data(config)
-    if data.split.test is None:
+    reader = read_test_split(config, data)
+    if reader is None:
         raise DataError(f"data set '{config.name}' brings no test images and split.test is 0; set split.test above 0")
-    problem = data.problem()
-    return _read(open_source(config), data.split.test, config, problem.input_channels, problem.resolution)
+    images = gather(reader)
+    return ImageSplit(images, reader.labels)
+
+
+def read_test_split(config: DataConfig, data: DataSet) -> ShareReader | None:
+    """Return what reads the test split some images at a time; None where there is none."""
+    if data.split.test is None:
+        return None
+    _, height, width, channels = data.train.images.shape
+    return ShareReader(open_source(config), "test", data.split.test, config, like=(height, width, channels))
 
 
 def open_source(config: DataConfig) -> ImageSource:
@@ -80,71 +114,48 @@ def open_source(config: DataConfig) -> ImageSource:
     Raises:
         DataError: if the name is unknown, or its files are missing or broken.
     """
+    if ":" in config.name:
+        return OwnFunction(config)
     if config.name not in DATA_SETS:
-        raise DataError(unknown_name("data set", config.name, DATA_SETS))
+        raise DataError(f"{unknown_name('data set', config.name, DATA_SETS)}; your own: package.module:function")
     return DATA_SETS[config.name](config)
 
 
+_HELD: OrderedDict[tuple[DataConfig, tuple[int, int] | None], DataSet] = OrderedDict()  # what this process has loaded
+
+
 def _stamp(config: DataConfig) -> tuple[int, int] | None:
-    """Return what changes when a file is replaced, so that the cache lets go of the old one."""
+    """Return what changes when a file is replaced, so that this process lets go of the old one."""
     if config.path is None or not config.path.exists():
         return None
     status = config.path.stat()
     return status.st_mtime_ns, status.st_size
 
 
-@lru_cache(maxsize=2)  # decoded images are large: one data set in use, one beside it
-def _load(config: DataConfig, _: tuple[int, int] | None) -> DataSet:
-    source = open_source(config)
-    names = source.class_names
-    try:
-        split = make_split(source.labels("train"), source.num_images, config.split, names)
-    except DataError as error:
-        raise DataError(f"{_where(config)}: {error}") from None
-    train = _read(source, split.train, config)
-    _, height, width, channels = train.images.shape
-    if height != width:
-        raise DataError(
-            f"{_where(config)}: images are {width}x{height} pixels and networks take square ones; set data.resolution, "
-            "which crops the centre and resizes"
-        )
-    validation = _read(source, split.validation, config, channels, height)
+def _load(config: DataConfig) -> DataSet:
+    """Decode the images of a data set, or find those that were decoded before."""
+    source, cache = open_source(config), DecodedCache(config)
+    mark = source.stamp
+    found = cache.find(mark) if mark else None
+    if found is not None:
+        return _data_set(config, found, cache.root)
+    decoding = Decoding(config, source)
+    if decoding.num_bytes <= SMALL_BYTES:
+        return _data_set(config, decoding.decode(lambda _, chunks: gather(chunks)), None)
+    with cache.making(mark):
+        found = cache.find(mark) if mark else None  # another process may have been faster
+        return _data_set(config, found or cache.keep(mark, decoding.num_bytes, decoding.decode), cache.root)
+
+
+def _data_set(config: DataConfig, decoded: Decoded, cached_in: Path | None) -> DataSet:
+    record = decoded.record
     return DataSet(
         name=config.name,
-        train=train,
-        validation=validation,
-        class_names=names,
-        normalisation=measure_normalisation(train.images),
-        split=split,
-        fingerprint=fingerprint(train, validation, len(names)),
+        train=decoded.train,
+        validation=decoded.validation,
+        class_names=record.class_names,
+        normalisation=record.normalisation,
+        split=record.split,
+        fingerprint=record.fingerprint,
+        cached_in=cached_in,
     )
-
-
-def _read(
-    source: ImageSource, share: Share, config: DataConfig, channels: int | None = None, size: int | None = None
-) -> ImageSplit:
-    """Return the images and labels of a share, checked against channels and size (pixels) of the training split."""
-    labels = source.labels(share.part)
-    indices = np.arange(len(labels)) if share.indices is None else np.asarray(share.indices, dtype=np.int64)
-    images = source.images(share.part, indices)
-    if config.resolution is not None:
-        images = resize_images(images, config.resolution)
-    if channels is not None and size is not None:
-        images = _fit(images, channels, size, f"{_where(config)}: {share.part}")
-    return ImageSplit(images, labels[indices])
-
-
-def _fit(images: Pixels, channels: int, size: int, where: str) -> Pixels:
-    if images.shape[3] == 1 and channels == 3:  # only grey images among the few of a split of colour ones
-        images = np.repeat(images, 3, axis=3)
-    if images.shape[1:] != (size, size, channels):
-        height, width, given = images.shape[1:]
-        raise DataError(
-            f"{where} images are {width}x{height} pixels of {given} channels, those to train on {size}x{size} of "
-            f"{channels}; convert them, or set data.resolution"
-        )
-    return images
-
-
-def _where(config: DataConfig) -> str:
-    return f"data set '{config.name}'" if config.path is None else str(config.path.absolute())

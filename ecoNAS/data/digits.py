@@ -4,10 +4,12 @@ Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UC
 """
 
 import numpy as np
+import sklearn
 from sklearn.datasets import load_digits
 
 from ecoNAS.config import DataConfig
-from ecoNAS.data.images import Ints, Part, Pixels
+from ecoNAS.data.images import Ints, Part, Pixels, numbered
+from ecoNAS.data.paths import refuse_keys
 from ecoNAS.errors import DataError
 
 MAX_VALUE = 16  # each pixel counts the inked ones of a 4x4 square
@@ -17,8 +19,10 @@ class Digits:
     """The digits as one training part; validation and test are split off it."""
 
     class_names = tuple(str(digit) for digit in range(10))
+    stamp = f"scikit-learn {sklearn.__version__}"
 
     def __init__(self, config: DataConfig) -> None:
+        refuse_keys(config, "dataset", "download", "label")
         if config.path is not None:
             raise DataError(
                 f"data set 'digits' ships with scikit-learn and takes no path; remove data.path {config.path}"
@@ -36,3 +40,7 @@ class Digits:
         assert part == "train", part
         scaled = np.rint(self._data.images[indices] * (255 / MAX_VALUE))
         return np.asarray(scaled[..., np.newaxis], dtype=np.uint8)
+
+    def name(self, part: Part, index: int) -> str:
+        """Return the number of an image."""
+        return numbered(part, index)

@@ -1,4 +1,4 @@
-"""Named files in a folder or in a zip, behind one signature: list them, read them one after the other.
+"""Named files in a folder or in a zip, behind one signature: list them, read one.
 
 What the names mean is decided by `image_folder`.
 """
@@ -6,7 +6,6 @@ What the names mean is decided by `image_folder`.
 import os
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -20,11 +19,11 @@ class NamedFiles(Protocol):
         """Return all names, sorted; that of a folder ends in `/`."""
         ...
 
-    def read(self, names: Iterable[str]) -> Iterator[bytes]:
-        """Yield the content of files, in the order of `names`.
+    def read(self, name: str) -> bytes:
+        """Return the content of a file.
 
         Raises:
-            DataError: if one cannot be read.
+            DataError: with the reason if it cannot be read.
         """
         ...
 
@@ -44,39 +43,34 @@ class FolderFiles:
             found += [(inside / name).as_posix() for name in files]
         return sorted(found)
 
-    def read(self, names: Iterable[str]) -> Iterator[bytes]:
-        """Yield the content of files."""
-        for name in names:
-            try:
-                yield (self._root / name).read_bytes()
-            except OSError as error:
-                raise DataError(f"{self._root / name} cannot be read: {error.strerror}") from None
+    def read(self, name: str) -> bytes:
+        """Return the content of a file."""
+        try:
+            return (self._root / name).read_bytes()
+        except OSError as error:
+            raise DataError(error.strerror or str(error)) from None
 
 
 class ZipFiles:
     """The members of a zip file, read in place."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         try:
-            with zipfile.ZipFile(path) as archive:
-                self._names = sorted(archive.namelist())
+            self._archive = zipfile.ZipFile(path)  # closed with the last reference: opening it reads the whole index
         except (OSError, zipfile.BadZipFile):
             raise DataError(f"{path} is not a zip file; give a folder, or a zip of one") from None
 
     def names(self) -> list[str]:
         """Return all names, sorted."""
-        return self._names
+        return sorted(self._archive.namelist())
 
-    def read(self, names: Iterable[str]) -> Iterator[bytes]:
-        """Yield the content of members; their checksums are verified on the way."""
-        with zipfile.ZipFile(self._path) as archive:
-            for name in names:
-                try:
-                    yield archive.read(name)
-                # RuntimeError: encrypted; NotImplementedError: a compression that Python does not know.
-                except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-                    raise DataError(f"{self._path}: {name} cannot be read: {error}") from None
+    def read(self, name: str) -> bytes:
+        """Return the content of a member; its checksum is verified on the way."""
+        try:
+            return self._archive.read(name)
+        # RuntimeError: encrypted; NotImplementedError: a compression that Python does not know.
+        except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(str(error)) from None
 
 
 def open_files(path: Path) -> NamedFiles:

@@ -1,20 +1,20 @@
 """A data set as a folder of images or a zip of one: `train/<class>/*.jpg`, beside it `validation` and `test` if any.
 
-The layout may lie below one top-level folder. Listing opens no image; decoding opens those that were asked for. Grey
-images stay at one channel as long as every image that is asked for together is grey.
+The layout may lie below one top-level folder. Listing opens no image; decoding opens those that were asked for.
 """
 
 import io
-import struct
+from functools import partial
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ecoNAS.config import DataConfig
 from ecoNAS.data.image_files import open_files
-from ecoNAS.data.images import Ints, Part, Pixels, resize_image
-from ecoNAS.data.paths import existing_path
+from ecoNAS.data.images import Ints, Part, Pixels
+from ecoNAS.data.paths import existing_path, refuse_keys, stamp_files
+from ecoNAS.data.pictures import read_pictures
 from ecoNAS.errors import DataError
 
 FOLDERS: Final[dict[str, Part]] = {
@@ -27,22 +27,23 @@ FOLDERS: Final[dict[str, Part]] = {
 SUFFIXES: Final = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 LAYOUT: Final = "train/<class>/*.jpg, and test/<class>/*.jpg if it has a test split, below at most one top-level folder"
 
-_GREY_MODES: Final = frozenset({"1", "L", "LA"})
-_COLOUR_MODES: Final = frozenset({"RGB", "RGBA", "P", "PA", "CMYK", "YCbCr"})
-_DECODE_ERRORS: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
-
 
 class ImageFolder:
     """Images sorted into parts and classes by the folders that they lie in."""
 
     def __init__(self, config: DataConfig) -> None:
+        refuse_keys(config, "dataset", "download", "label")
         self._path = existing_path(config, "a folder of images or a zip of one")
         self._files = open_files(self._path)
         self._resolution = config.resolution
         self._classes = self._find_classes()
         self.class_names = tuple(sorted(self._classes["train"]))
         self._check_classes()
-        self.num_images: dict[Part, int] = {part: len(self.labels(part)) for part in self._classes}
+        self._names = {
+            part: [image for name in self.class_names for image in classes.get(name, ())]
+            for part, classes in self._classes.items()
+        }
+        self.num_images: dict[Part, int] = {part: len(names) for part, names in self._names.items()}
 
     def labels(self, part: Part) -> Ints:
         """Return the labels (N,) of a part, class after class."""
@@ -51,34 +52,21 @@ class ImageFolder:
 
     def images(self, part: Part, indices: Ints) -> Pixels:
         """Return the images (len(indices), H, W, 1 or 3) of a part."""
-        every = [image for name in self.class_names for image in self._classes[part].get(name, ())]
-        names = [every[index] for index in indices]
-        arrays: list[Pixels] = []
-        for name, content in zip(names, self._files.read(names), strict=True):
-            array = self._decode(name, content)
-            if arrays and array.shape[:2] != arrays[0].shape[:2]:
-                raise DataError(
-                    f"{self._path}: {name} is {_size(array)} pixels but {names[0]} {_size(arrays[0])}; "
-                    "set data.resolution, which brings all images to one size"
-                )
-            arrays.append(array)
-        channels = max(array.shape[2] for array in arrays)
-        return np.stack([np.broadcast_to(array, (*array.shape[:2], channels)) for array in arrays])
+        return read_pictures(
+            part, indices, lambda index: self.name(part, index), partial(self._open, part), self._resolution
+        )
 
-    def _decode(self, name: str, content: bytes) -> Pixels:
-        try:
-            with Image.open(io.BytesIO(content)) as opened:
-                if opened.mode not in _GREY_MODES | _COLOUR_MODES:
-                    raise ValueError(f"its mode {opened.mode} is neither grey nor colour of 8 bits a channel")
-                image = ImageOps.exif_transpose(opened)
-                if image.mode in {"P", "PA"}:
-                    image = image.convert("RGBA")  # else Pillow warns about palettes with transparency
-                image = image.convert("L" if image.mode in _GREY_MODES else "RGB")
-        except _DECODE_ERRORS as error:
-            raise DataError(f"{self._path}: {name} is not a readable image ({error}); repair or remove it") from None
-        if self._resolution is not None and image.size != (self._resolution, self._resolution):
-            image = resize_image(image, self._resolution)
-        return np.atleast_3d(np.asarray(image))
+    def name(self, part: Part, index: int) -> str:
+        """Return the path of an image from the root of the folder or zip."""
+        return self._names[part][index]
+
+    @property
+    def stamp(self) -> str:
+        """Names, sizes and times of change of all files."""
+        return stamp_files(self._path)
+
+    def _open(self, part: Part, index: int) -> Image.Image:
+        return Image.open(io.BytesIO(self._files.read(self.name(part, index))))
 
     def _find_classes(self) -> dict[Part, dict[str, list[str]]]:
         """Return the sorted names of the images by part and class; a class folder without images has none."""
@@ -134,7 +122,3 @@ class ImageFolder:
 
 def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
-
-
-def _size(array: Pixels) -> str:
-    return f"{array.shape[1]}x{array.shape[0]}"

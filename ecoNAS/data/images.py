@@ -1,23 +1,54 @@
-"""Images in memory, and the contract of a data set that others plug in.
+"""Images as arrays, and the contract of a data set that others plug in.
 
 A source says which parts it brings and what their labels are, and opens images only when they are asked for by index,
-so an image that belongs to the test split stays closed until a refit asks for it. How the parts become splits is
-decided by `splits`, which sources there are by `datasets`.
+so an image that belongs to the test split is not read by a training. How the parts become splits is decided by
+`splits`, how they are decoded and kept by `decoding` and `cache`, which sources there are by `datasets`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from ecoNAS.architecture import Frozen
+from ecoNAS.errors import DataError
+from ecoNAS.frozen import Frozen
 
 Part = Literal["train", "validation", "test"]
 Pixels = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
+
+CHUNK_BYTES: Final = 32 * 1024**2  # of pixels that are worked on at a time
+
+
+class BrokenImage(Frozen):
+    """An image that cannot be read.
+
+    Attributes:
+        part: The part that it belongs to.
+        index: Its position there.
+        name: Of its file, where it has one.
+        reason: Why it cannot be read.
+    """
+
+    part: Part
+    index: int
+    name: str
+    reason: str
+
+
+class BrokenImagesError(DataError):
+    """Some images cannot be read, others may; whoever asked for them may leave those out.
+
+    Attributes:
+        broken: All of those that were asked for and cannot be read.
+    """
+
+    def __init__(self, broken: tuple[BrokenImage, ...]) -> None:
+        super().__init__("; ".join(f"{image.name}: {image.reason}" for image in broken))
+        self.broken = broken
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +56,8 @@ class ImageSplit:
     """The images of one split with their classes.
 
     Attributes:
-        images: uint8 (N, H, W, C), read-only since every training of a process shares them.
+        images: uint8 (N, H, W, C), read-only since all trainings share them: those of a process or, mapped from the
+            cache of decoded images, of a machine.
         labels: int64 (N,), classes counted from 0.
     """
 
@@ -45,7 +77,12 @@ class ImageSplit:
 
 
 class ImageSource(Protocol):
-    """A data set as it lies on disk; a plug-in implements these four."""
+    """A data set as it lies on disk; a plug-in implements these."""
+
+    @property
+    def stamp(self) -> str:
+        """What changes whenever an image or a label may have changed; empty where that cannot be told."""
+        ...
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -71,8 +108,13 @@ class ImageSource(Protocol):
         Where each image is a file of its own, no other is opened.
 
         Raises:
-            DataError: if an image cannot be read.
+            BrokenImagesError: with each of these images that cannot be read, if others may be.
+            DataError: if none can be read, or they do not fit together.
         """
+        ...
+
+    def name(self, part: Part, index: int) -> str:
+        """Return what a user calls one image: its file, where it has one."""
         ...
 
 
@@ -86,13 +128,29 @@ class Normalisation(Frozen):
     std: tuple[float, ...]
 
 
+def chunks_of(images: Pixels) -> Iterator[Pixels]:
+    """Yield images (N, ...) some at a time, so that arrays larger than the memory can be gone through."""
+    step = max(1, CHUNK_BYTES // max(1, images[:1].nbytes))
+    for start in range(0, len(images), step):
+        yield images[start : start + step]
+
+
+def numbered(part: Part, index: int) -> str:
+    """Return the name of an image that has no file of its own."""
+    return f"{part}[{index}]"
+
+
 def measure_normalisation(images: Pixels) -> Normalisation:
     """Return mean and standard deviation per channel of uint8 images (N, H, W, C)."""
     values = np.arange(256) / 255
     means, stds = [], []
-    for channel in range(images.shape[3]):
-        # A histogram makes the sums exact, so that the result depends on no order of summation and needs no float copy.
-        share = np.bincount(images[..., channel].ravel(), minlength=256) / images[..., channel].size
+    # A histogram makes the sums exact, so that the result depends on no order of summation and needs no float copy.
+    counts = np.zeros((images.shape[3], 256), dtype=np.int64)
+    for chunk in chunks_of(images):
+        for channel in range(images.shape[3]):
+            counts[channel] += np.bincount(chunk[..., channel].ravel(), minlength=256)
+    for count in counts:
+        share = count / count.sum()
         mean = float(share @ values)
         std = float(np.sqrt(share @ (values - mean) ** 2))
         means.append(mean)

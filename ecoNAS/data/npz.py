@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from ecoNAS.config import DataConfig
+from ecoNAS.data.arrays import AnyArray, check_images, check_labels, check_range, choose, count_classes
 from ecoNAS.data.images import Ints, Part, Pixels
-from ecoNAS.data.paths import existing_file
+from ecoNAS.data.paths import existing_file, refuse_keys, stamp_files
 from ecoNAS.errors import DataError
 
 SUFFIXES: Final[dict[Part, str]] = {"train": "train", "validation": "val", "test": "test"}
@@ -25,47 +25,39 @@ class NpzFile:
     """The parts of one `.npz` file."""
 
     def __init__(self, config: DataConfig) -> None:
+        refuse_keys(config, "dataset", "download", "label")
         self._path = existing_file(config, "an .npz file")
+        self._held: tuple[str, AnyArray] | None = None
         with self._opened() as archive:
             names = set(archive.files)
         brought = [part for part in SUFFIXES if self._is_brought(part, names)]
-        labels = self._labels("train")
-        self.class_names = tuple(str(label) for label in range(int(labels.max()) + 1))
-        missing = np.setdiff1d(np.arange(len(self.class_names)), labels)
-        if len(missing):
-            raise DataError(
-                f"{self._path}: y_train goes up to {labels.max()} but holds no {missing[0]}; number the classes from 0 "
-                "without gaps"
-            )
-        if len(self.class_names) < 2:
-            raise DataError(f"{self._path}: y_train holds one class only; a classification needs two or more")
+        num_classes = count_classes(self._labels("train"), _name("y", "train"), str(self._path))
+        self.class_names = tuple(str(label) for label in range(num_classes))
         self.num_images: dict[Part, int] = {part: len(self.labels(part)) for part in brought}
+
+    @property
+    def stamp(self) -> str:
+        """Size and time of change of the file."""
+        return stamp_files(self._path)
 
     def labels(self, part: Part) -> Ints:
         """Return the labels (N,) of a part."""
         labels = self._labels(part)
-        if labels.max() >= len(self.class_names):
-            raise DataError(
-                f"{self._path}: {_name('y', part)} holds label {labels.max()}; y_train has classes 0 to "
-                f"{len(self.class_names) - 1} only"
-            )
+        check_range(labels, _name("y", part), len(self.class_names), _name("y", "train"), str(self._path))
         return labels
 
     def images(self, part: Part, indices: Ints) -> Pixels:
         """Return the images (len(indices), H, W, C) of a part."""
         name = _name("x", part)
-        images = self._read(name)
-        if images.dtype != np.uint8:
-            raise DataError(f"{self._path}: {name} is {images.dtype}; images must be uint8, with pixels from 0 to 255")
-        if images.ndim not in {3, 4} or 0 in images.shape:
-            raise DataError(f"{self._path}: {name} has shape {images.shape}; it must be (N, H, W) or (N, H, W, C)")
-        if len(images) != self.num_images[part]:
-            raise DataError(
-                f"{self._path}: {name} holds {len(images)} images but {_name('y', part)} {self.num_images[part]} "
-                "labels; each image needs one"
-            )
-        chosen: Pixels = images[indices]
-        return chosen[..., np.newaxis] if chosen.ndim == 3 else chosen
+        if self._held is None or self._held[0] != name:  # one array at a time: it is asked for chunk by chunk
+            images = self._read(name)
+            check_images(images, name, _name("y", part), self.num_images[part], str(self._path))
+            self._held = (name, images)
+        return choose(self._held[1], indices)
+
+    def name(self, part: Part, index: int) -> str:
+        """Return the place of an image in its array."""
+        return f"{_name('x', part)}[{index}]"
 
     def _is_brought(self, part: Part, names: set[str]) -> bool:
         needed = {_name("x", part), _name("y", part)}
@@ -81,21 +73,12 @@ class NpzFile:
 
     def _labels(self, part: Part) -> Ints:
         name = _name("y", part)
-        labels = self._read(name)
-        if not np.issubdtype(labels.dtype, np.integer):
-            raise DataError(f"{self._path}: {name} is {labels.dtype}; labels must be whole numbers")
-        if labels.ndim != 1:
-            raise DataError(f"{self._path}: {name} has shape {labels.shape}; labels must be (N,), one for each image")
-        if len(labels) == 0:
-            raise DataError(f"{self._path}: {name} is empty; a part needs images, or must be left out of the file")
-        if labels.min() < 0:
-            raise DataError(f"{self._path}: {name} holds label {labels.min()}; labels count from 0")
-        return labels.astype(np.int64)
+        return check_labels(self._read(name), name, str(self._path))
 
-    def _read(self, name: str) -> npt.NDArray[Any]:  # Any: the dtype is what gets checked
+    def _read(self, name: str) -> AnyArray:
         with self._opened() as archive:
             try:
-                array: npt.NDArray[Any] = archive[name]
+                array: AnyArray = archive[name]
             except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
                 raise DataError(f"{self._path}: array '{name}' cannot be read: {error}") from None
         return array

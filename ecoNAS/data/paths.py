@@ -1,5 +1,6 @@
-"""Where the files of a data set lie, checked once, with one clear line for each way it can be wrong."""
+"""Where the files of a data set lie and which keys it takes, checked once, with one clear line for each mistake."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -7,6 +8,27 @@ from ecoNAS.config import DataConfig
 from ecoNAS.errors import DataError
 
 VARIABLE = "ECONAS_DATA"
+
+
+def refuse_keys(config: DataConfig, *names: str) -> None:
+    """Raise DataError if a key of the data section is set that its data set does not take."""
+    for name in names:
+        if getattr(config, name):
+            raise DataError(f"data set '{config.name}' takes no data.{name}; remove it")
+
+
+def stamp_files(*paths: Path) -> str:
+    """Return a digest of names, sizes and times of change of files and of all files below folders; none is opened."""
+    state = hashlib.sha256()
+    for path in paths:
+        if path.is_dir():
+            for folder, folders, files in os.walk(path, followlinks=True):
+                folders.sort()
+                for name in sorted(files):
+                    _add_file(state, Path(folder) / name)
+        elif path.exists():
+            _add_file(state, path)
+    return state.hexdigest()
 
 
 def existing_path(config: DataConfig, what: str) -> Path:
@@ -42,3 +64,12 @@ def existing_file(config: DataConfig, what: str) -> Path:
     if not path.is_file():
         raise DataError(f"{path} is a folder; data set '{config.name}' needs {what}")
     return path
+
+
+def _add_file(state: "hashlib._Hash", path: Path) -> None:
+    try:
+        status = path.stat()
+    except OSError:  # a link to nowhere, or a file that just went
+        state.update(f"{path}\0\n".encode())
+        return
+    state.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())

@@ -12,10 +12,11 @@ from typing import Final, Literal
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from ecoNAS.architecture import Frozen, derive_seed
+from ecoNAS.architecture import derive_seed
 from ecoNAS.config import SplitConfig
-from ecoNAS.data.images import ImageSplit, Ints, Part
+from ecoNAS.data.images import BrokenImage, ImageSplit, Ints, Part, chunks_of
 from ecoNAS.errors import DataError
+from ecoNAS.frozen import Frozen
 
 SPLIT_VERSION: Final = 1
 
@@ -35,12 +36,18 @@ class Share(Frozen):
 
 
 class DataSplit(Frozen):
-    """Which images each split holds; the content of `split.json` in a run folder."""
+    """Which images each split holds; the content of `split.json` in a run folder.
+
+    Attributes:
+        test: As drawn or brought: its images are not opened for a search.
+        broken: Images of the training and validation splits that cannot be read and were left out.
+    """
 
     version: Literal[1] = SPLIT_VERSION
     train: Share
     validation: Share
     test: Share | None
+    broken: tuple[BrokenImage, ...] = ()
 
 
 def make_split(labels: Ints, brought: Mapping[Part, int], config: SplitConfig, class_names: Sequence[str]) -> DataSplit:
@@ -86,7 +93,8 @@ def fingerprint(train: ImageSplit, validation: ImageSplit, num_classes: int) -> 
     state = hashlib.sha256(json.dumps(["data", SPLIT_VERSION, num_classes]).encode())
     for split in (train, validation):
         state.update(json.dumps(split.images.shape).encode())
-        state.update(np.ascontiguousarray(split.images).data)
+        for chunk in chunks_of(split.images):
+            state.update(np.ascontiguousarray(chunk).data)
         state.update(split.labels.astype("<i8").data)  # the same bytes on every machine
     return state.hexdigest()
 

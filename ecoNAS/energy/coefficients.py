@@ -11,9 +11,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, ValidationError
 
-from ecoNAS.architecture import Frozen
 from ecoNAS.energy.estimate import Coefficients, MacsAndBytes, Work
 from ecoNAS.errors import MeterError
+from ecoNAS.frozen import Frozen
 from ecoNAS.joules import EstimatedJoules
 from ecoNAS.validation import in_one_line
 

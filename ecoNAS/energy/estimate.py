@@ -150,6 +150,15 @@ def forward_work(costs: Costs, batch: int) -> Work:
     return Work(costs.macs, weight_bytes + 2 * costs.activation_memory_bytes, images=1)
 
 
+def can_price(estimator: EnergyEstimator, dtype: str) -> bool:
+    """Return whether an estimator knows anything about a data type."""
+    try:
+        estimator.price(Work(macs=0, moved_bytes=0, images=0), dtype)
+    except MeterError:
+        return False
+    return True
+
+
 def estimate_energy_per_image(estimator: EnergyEstimator, costs: Costs, deployment: Deployment) -> EstimatedJoules:
     """Return the estimated joules of one image in a batch of the deployment.
 
@@ -180,14 +189,20 @@ def estimate_profile(
         latency: Measured beside it, if it was.
         started: When that measurement began; None: now.
 
+    Returns:
+        The profile; one of the latency alone, which says so, where the estimator knows nothing about the data type.
+
     Raises:
-        MeterError: if the estimator knows nothing about the deployment's data type.
+        MeterError: if nothing would be known: no latency was measured, and the data type has no price.
     """
-    started = started or now()
+    started, dtype = started or now(), key.deployment.dtype
+    is_priced = latency is None or can_price(estimator, dtype)
     return EnergyProfile(
         key=key,
-        energy=estimate_energy_per_image(estimator, costs, key.deployment),
+        energy=estimate_energy_per_image(estimator, costs, key.deployment) if is_priced else None,
         latency=latency,
+        status="ok" if is_priced else "invalid",
+        reasons=() if is_priced else (f"joules in {dtype} cannot be estimated on '{estimator.device}'",),
         runner=key.deployment.runtime,
         started=started,
         ended=now(),

@@ -4,7 +4,6 @@
 guesses that someone takes for measurements is worse than none. How a meter counts is decided by its own module.
 """
 
-import importlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, Final, cast
 import pynvml
 
 from ecoNAS.config import EnergyConfig
+from ecoNAS.dotted_path import import_named
 from ecoNAS.energy.clock import REAL_CLOCK, Clock
 from ecoNAS.energy.coefficients import CalibratedEstimator, read_coefficients
 from ecoNAS.energy.estimate import EnergyEstimator, MacsAndBytes
@@ -138,11 +138,9 @@ def _best(config: EnergyConfig, machine: Machine) -> EnergyMeter:
 
 def _from_path(config: EnergyConfig) -> EnergyMeter:
     """Return the meter that a user's own function makes."""
-    module_name, _, name = config.meter.partition(":")
-    try:
-        maker = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        raise MeterError(f"meter '{config.meter}' cannot be imported: {error}; write package.module:function") from None
+    maker = import_named(config.meter, "meter", MeterError)
+    if not callable(maker):
+        raise MeterError(f"meter '{config.meter}' is a {type(maker).__name__}; name a function that makes a meter")
     meter = maker(config)
     if not isinstance(getattr(meter, "info", None), MeterInfo) or not callable(getattr(meter, "read", None)):
         raise MeterError(

@@ -11,10 +11,12 @@ from statistics import fmean, stdev
 from typing import Final, Literal
 
 from ecoNAS.config import ExperimentConfig
-from ecoNAS.errors import unknown_name
+from ecoNAS.dotted_path import is_dotted
+from ecoNAS.errors import ConfigError, unknown_name
 from ecoNAS.joules import Joules
 from ecoNAS.pareto import Direction
 from ecoNAS.records import Costs, Evaluation, Score
+from ecoNAS.training.scores import user_score
 
 BATCH_1: Final = "energy_per_image_b1"  # measured only where it is asked for
 
@@ -61,6 +63,17 @@ def _energy_score(energy: Joules | None) -> Score | None:
 
 def _accuracy(evaluation: Evaluation, _: float) -> Score | None:
     return mean_score([training.accuracy for training in evaluation.trainings]) if evaluation.trainings else None
+
+
+def _trained(name: str) -> Callable[[Evaluation, float], Score | None]:
+    """Return what reads a score beyond accuracy; it finds None in a training that was made before there was one."""
+
+    def read(evaluation: Evaluation, _: float) -> Score | None:
+        found = [training.scores.get(name) for training in evaluation.trainings]
+        scores = [score for score in found if score is not None]
+        return mean_score(scores) if scores and len(scores) == len(found) else None
+
+    return read
 
 
 def mean_score(scores: Sequence[Score]) -> Score:
@@ -112,6 +125,9 @@ def _rows() -> list[Objective]:
     lifetime = "joules to train once and to run `energy.lifetime_images` images"
     return [
         Objective("accuracy", "maximize", "", "after_training", "share of validation images read right", _accuracy),
+        _score("macro_f1", "mean over classes of the harmonic mean of precision and recall"),
+        _score("balanced_accuracy", "mean over classes of the share of their validation images read right"),
+        _score("worst_recall", "share of validation images read right of the class that is read worst"),
         Objective("energy_per_image", "minimize", "J", "measurable", runs, _energy_per_image, is_energy=True),
         Objective(BATCH_1, "minimize", "J", "measurable", f"{runs} at batch 1", _energy_per_image_b1, is_energy=True),
         Objective(
@@ -135,6 +151,16 @@ def _rows() -> list[Objective]:
             lambda costs: costs.activation_memory_bytes,
         ),
     ]
+
+
+def _score(name: str, meaning: str) -> Objective:
+    return Objective(name, "maximize", "", "after_training", meaning, _trained(name))
+
+
+def _users(path: str) -> Objective:
+    """Return the objective that reads a user's own score."""
+    score = user_score(path)
+    return Objective(path, score.direction, "", "after_training", score.meaning, _trained(path))
 
 
 def _cost(name: str, unit: str, meaning: str, read: Callable[[Costs], int]) -> Objective:
@@ -191,6 +217,11 @@ def objectives_of(config: ExperimentConfig) -> Objectives:
         ConfigError: for an unknown name, with the nearest known one.
     """
     for index, name in enumerate(config.objectives):
+        if is_dotted(name) and name not in OBJECTIVES:
+            try:
+                OBJECTIVES[name] = _users(name)
+            except ConfigError as error:
+                raise config.error(("objectives", index), str(error)) from None
         if name not in OBJECTIVES:
             raise config.error(("objectives", index), unknown_name("objective", name, OBJECTIVES))
     return Objectives(tuple(OBJECTIVES[name] for name in config.objectives), config.energy.lifetime_images)

@@ -7,13 +7,13 @@ from typing import Final
 
 import torch
 
-from ecoNAS.architecture import Frozen
 from ecoNAS.data.datasets import DataSet, load_data
 from ecoNAS.data.images import ImageSplit
 from ecoNAS.energy.measure import peak_rss_bytes
 from ecoNAS.energy.select import is_estimated
 from ecoNAS.evaluation.profiling import profile_network
 from ecoNAS.evaluation.task import EvaluationTask
+from ecoNAS.frozen import Frozen
 from ecoNAS.training.trainer import train
 
 NUM_BATCHES: Final = 24  # of an epoch, at most: a share of a large data set tells as much
@@ -52,7 +52,7 @@ def probe(task: EvaluationTask) -> Probe:
     began_s = time.perf_counter()
     profile = profile_network(task)
     profiled_s = time.perf_counter()
-    data, network = load_data(task.data), task.build_seeded()
+    data, network = load_data(task.data, task.data_digest), task.build_seeded()
     share = min(1.0, NUM_BATCHES * task.recipe.batch_size / len(data.train))
     recipe = task.recipe.model_copy(update={"epochs": NUM_EPOCHS, "restarts": ()})
     epochs = list(train(network, _part(data, share), recipe, task.training_key.seed, task.device))

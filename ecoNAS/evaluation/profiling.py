@@ -44,7 +44,7 @@ def owner_of(run_folder: Path | None) -> str:
 def _estimated(task: NetworkTask) -> EnergyProfile:
     started, estimator = now(), select_estimator(task.energy)
     latency = _latency(task) if task.measures_latency else None
-    return estimate_profile(estimator, task.costs, task.profile_key(estimator.device), latency, started)
+    return estimate_profile(estimator, task.deployed_costs, task.profile_key(estimator.device), latency, started)
 
 
 def _latency(task: NetworkTask) -> Latency:

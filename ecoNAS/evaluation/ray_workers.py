@@ -6,6 +6,7 @@ out-of-memory kill, and after a set number of candidates (so that a slow leak ca
 
 import logging
 import os
+import sys
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from types import TracebackType
 from typing import Any, Final, Generic, Self
 
 import ray
-from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError
+from ray.exceptions import GetTimeoutError, OutOfMemoryError, RayActorError, RayTaskError
 
 from ecoNAS.errors import EcoNASError
 from ecoNAS.evaluation.workers import Finished, ResultT, TaskT
@@ -27,7 +28,11 @@ START_TIMEOUT_S: Final = 600.0
 class _Actor:
     """What runs inside a worker process."""
 
-    def __init__(self, run: Callable[[Any], Any], place: Callable[[], str]) -> None:  # Any: Ray's handles are not typed
+    def __init__(
+        self, run: Callable[[Any], Any], place: Callable[[], str], path: list[str]
+    ) -> None:  # Any: Ray's handles are not typed
+        # A task may hold a user's own block, whose module was found where the search began; Ray does not look there.
+        sys.path.extend(folder for folder in path if folder not in sys.path)
         self._run, self._place = run, place
 
     def place(self) -> str:
@@ -107,7 +112,11 @@ class RayWorkers(Generic[TaskT, ResultT]):
         self._feed()
 
     def next_finished(self, timeout_s: float) -> Finished[TaskT, ResultT] | None:
-        """Wait for any actor; one that died is replaced and its task comes back as lost."""
+        """Wait for any actor; one that died is replaced and its task comes back as lost.
+
+        Raises:
+            EcoNASError: if a task cannot be read where workers run, such as one with a block that is not there.
+        """
         if not self._running:
             return self._without_place()
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
@@ -120,6 +129,12 @@ class RayWorkers(Generic[TaskT, ResultT]):
             logger.warning("a worker died: %s", loss)
             self._replace(worker)
             finished: Finished[TaskT, ResultT] = Finished(task, None, error=str(loss), is_lost=True)
+        except RayTaskError as unread:  # what the task itself raises is told, not raised: it could not be read there
+            reason = next((line for line in reversed(str(unread).splitlines()) if line.strip()), type(unread).__name__)
+            raise EcoNASError(
+                f"a worker cannot read its task: {reason.strip()[:200]}; install what is missing where workers run, or "
+                "put it on PYTHONPATH there"
+            ) from None
         else:
             finished = Finished(task, result, error=error)
             if worker.num_tasks >= self._tasks_per_worker:
@@ -160,7 +175,7 @@ class RayWorkers(Generic[TaskT, ResultT]):
         """
         new = ray.remote(_Actor).options(num_cpus=self._cpus, num_gpus=self._gpus, max_restarts=0)
         here = self._places.here if self._places else _nowhere
-        actors: list[Any] = [new.remote(self._run, here) for _ in range(count)]
+        actors: list[Any] = [new.remote(self._run, here, sys.path) for _ in range(count)]
         if self._places is None and self._is_up:
             return [_Worker(actor) for actor in actors]
         try:

@@ -2,9 +2,9 @@
 
 import torch
 
-from ecoNAS.evaluation.evaluate import train_network
 from ecoNAS.evaluation.profiling import profile_network
 from ecoNAS.evaluation.task import ReadyModelTask
+from ecoNAS.evaluation.train_network import train_network
 from ecoNAS.records import ReadyModel, now
 
 
@@ -12,7 +12,7 @@ def evaluate_ready_model(task: ReadyModelTask) -> ReadyModel:
     """Profile and train one ready model in this process.
 
     Raises:
-        ConfigError: if timm knows no such model, or it cannot read images of this size.
+        ArchitectureError: if timm knows no such model, or it cannot read images of this size.
         InfeasibleTrainingError: if its training diverged or ran out of memory.
         MeasurementError: if its joules were to be measured and could not be.
     """
@@ -21,5 +21,5 @@ def evaluate_ready_model(task: ReadyModelTask) -> ReadyModel:
     profile = profile_network(task)
     training = train_network(task)
     return ReadyModel(
-        name=task.timm, costs=task.costs, profile=profile, training=training, started=started, ended=now()
+        name=task.model, costs=task.costs, profile=profile, training=training, started=started, ended=now()
     )

@@ -17,6 +17,7 @@ from ecoNAS.architecture import Deployment
 from ecoNAS.energy.onnx_runner import NUM_BUFFERS, OnnxRunner
 from ecoNAS.energy.runner import Runner
 from ecoNAS.errors import ArchitectureError, EcoNASError
+from ecoNAS.models.fused import fused_alike
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class TorchRunner:
         generator = torch.Generator().manual_seed(seed)
         images = [torch.randn(shape, generator=generator) for _ in range(NUM_BUFFERS)]
         self._inputs = cycle([image.to(device=device, dtype=dtype, memory_format=layout) for image in images])
-        self._network: Callable[[torch.Tensor], Any] = torch.compile(network) if how.runtime == "compiled" else network
+        self._network: Callable[[torch.Tensor], Any] = _compiled(network) if how.runtime == "compiled" else network
         self._first_run(how)
 
     def run(self) -> None:
@@ -77,6 +78,17 @@ class TorchRunner:
             ) from None
 
 
+def _compiled(network: nn.Module) -> Callable[[torch.Tensor], Any]:
+    """Return a network compiled for its own shapes, whatever this process compiled before.
+
+    torch compiles code, not objects: after eight networks of one class (`torch._dynamo.config.recompile_limit`) it
+    would run the ninth eagerly, with a warning only, and a second batch size would make it compile for any size.
+    """
+    torch.compiler.reset()
+    compiled: Callable[[torch.Tensor], Any] = torch.compile(network, dynamic=False)
+    return compiled
+
+
 def build_runner(
     network: nn.Module, shape: tuple[int, int, int, int], how: Deployment, device: str, seed: int = 0
 ) -> Runner:
@@ -85,7 +97,7 @@ def build_runner(
     Raises:
         EcoNASError: if the network does not run this way here.
     """
-    check_form(how)
+    network = in_form(network, shape, how)
     if how.runtime != "onnxruntime":
         return TorchRunner(network, shape, how, device, seed)
     if how.dtype == "bf16":
@@ -95,10 +107,18 @@ def build_runner(
     return OnnxRunner(to_onnx(network, torch.zeros(shape, dtype=dtype)), shape[0], how.threads, device, seed)
 
 
-def check_form(how: Deployment) -> None:
-    """Raise ArchitectureError for a form in which no network can be run yet."""
-    if how.form != "training":
-        raise ArchitectureError(f"a network in {how.form} form cannot be run yet; choose deployment.form training")
+def in_form(network: nn.Module, shape: tuple[int, ...], how: Deployment) -> nn.Module:
+    """Return the network in the form of a deployment: itself, or a fused copy that was held against it.
+
+    Args:
+        network: In float32, on the CPU.
+        shape: Of a batch; one image of it is compared.
+        how: Says the form.
+
+    Raises:
+        ArchitectureError: if the fused form computes something else.
+    """
+    return fused_alike(network, (1, *shape[1:])) if how.form == "fused" else network
 
 
 def to_onnx(network: nn.Module, images_bchw: torch.Tensor) -> bytes:

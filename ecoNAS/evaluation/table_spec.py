@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from ecoNAS.architecture import Frozen
 from ecoNAS.errors import unknown_name
 from ecoNAS.evaluation.objectives import Known
+from ecoNAS.frozen import Frozen
 from ecoNAS.pareto import Direction
 
 NonNegative = Annotated[float, Field(ge=0)]

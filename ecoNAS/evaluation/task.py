@@ -8,13 +8,18 @@ from typing import Literal, Self
 
 from torch import nn
 
-from ecoNAS.architecture import Candidate, Deployment, Frozen, Problem, derive_seed
-from ecoNAS.config import DataConfig, EnergyConfig, TrainingConfig
+from ecoNAS.architecture import Candidate, Deployment, Problem, derive_seed
+from ecoNAS.config import DataConfig, EnergyConfig
 from ecoNAS.costs.constraints import Constraint
+from ecoNAS.costs.counts import count_network
 from ecoNAS.energy_settings import EnergySettings
+from ecoNAS.evaluation.teacher import Teacher
+from ecoNAS.frozen import Frozen
 from ecoNAS.measurement import MeterInfo
 from ecoNAS.models.baseline import build_baseline
+from ecoNAS.models.fused import fused
 from ecoNAS.models.network import build_network
+from ecoNAS.recipe import TrainingConfig
 from ecoNAS.records import Costs, EnergyProfile, ProfileKey, Training, TrainingKey, Workload
 from ecoNAS.training.seeding import seeded
 
@@ -31,6 +36,11 @@ class NetworkTask(Frozen):
         measures_b1: Whether joules at batch 1 are asked for, as a record of their own.
         seed: Of the run; what is random in the training derives from it and from the architecture.
         replicate: 0 for the first training of a network; each further one has another seed.
+        purpose: A refit has seeds of its own: the search chose networks with its seeds, so that they flatter.
+        start: What the training begins with, as its key says it.
+        start_from: The file of those weights; None for new ones.
+        teacher: Whose answers are learned, where the recipe asks for distillation.
+        user_scores: Dotted paths of the user's own scores, which are computed after the training.
         device: "cpu" or "cuda".
         weights: Where the trained weights go, relative to `run_folder`; None to drop them.
         until: The epoch after which the training is paused; None to train to the end.
@@ -52,6 +62,11 @@ class NetworkTask(Frozen):
     measures_b1: bool = False
     seed: int = 0
     replicate: int = 0
+    purpose: Literal["search", "refit"] = "search"
+    start: str = "scratch"
+    start_from: Path | None = None
+    teacher: Teacher | None = None
+    user_scores: tuple[str, ...] = ()
     device: str = "cpu"
     threads: int = 1
     run_folder: Path | None = None
@@ -96,13 +111,16 @@ class NetworkTask(Frozen):
     @property
     def training_key(self) -> TrainingKey:
         """What decides the weights."""
-        again = (self.replicate,) if self.replicate else ()
+        again: tuple[object, ...] = (self.replicate,) if self.replicate else ()
+        if self.purpose == "refit":
+            again = (self.purpose, self.replicate)
         return TrainingKey(
             architecture=self.architecture_key,
             data=self.data_digest,
             recipe=self.recipe.digest,
             resolution=self.problem.resolution,
             seed=derive_seed(self.seed, "training", self.architecture_key, *again),
+            start=self.start,
         )
 
     def profile_key(self, device: str) -> ProfileKey:
@@ -117,8 +135,15 @@ class NetworkTask(Frozen):
             digest=self.architecture_key,
             shape=self.problem.input_shape(self.deployment.batch),
             deployment=self.deployment,
-            costs=self.costs,
+            costs=self.deployed_costs,
         )
+
+    @property
+    def deployed_costs(self) -> Costs:
+        """The costs of the network in the form in which it is deployed; `costs` are of the one that is trained."""
+        if self.deployment.form == "training":
+            return self.costs
+        return count_network(fused(self.build_seeded()), self.problem)
 
 
 class EvaluationTask(NetworkTask):
@@ -144,8 +169,8 @@ class EvaluationTask(NetworkTask):
 
     @property
     def model(self) -> str:
-        """`architecture`: it has no other name."""
-        return "architecture"
+        """That of a ready model, else `architecture`."""
+        return self.candidate.architecture.name
 
     @property
     def architecture_key(self) -> str:
@@ -167,20 +192,26 @@ class EvaluationTask(NetworkTask):
 
 
 class ReadyModelTask(NetworkTask):
-    """The evaluation of a ready timm model, which a searched network has to beat."""
+    """The evaluation of a ready timm model, which a searched network has to beat.
+
+    Attributes:
+        name: Where it is not timm's: `resnet10t@64` sees images of 64 pixels.
+        how: It is deployed.
+    """
 
     timm: str
+    name: str = ""
     how: Deployment
 
     @property
     def model(self) -> str:
-        """Its name."""
-        return self.timm
+        """Its name, with the pixels that it sees where the user asked for others than the data has."""
+        return self.name or self.timm
 
     @property
     def architecture_key(self) -> str:
         """Its name, marked as timm's."""
-        return f"timm:{self.timm}"
+        return f"timm:{self.model}"
 
     @property
     def deployment(self) -> Deployment:

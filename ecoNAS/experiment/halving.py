@@ -4,6 +4,7 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ecoNAS.evaluation.parts import join_trainings
 from ecoNAS.events import Event, TrialEnded
 from ecoNAS.experiment.setup import Setup
 from ecoNAS.records import Evaluation
@@ -26,15 +27,7 @@ def join(before: Evaluation, later: Evaluation) -> Evaluation:
     joined = later.model_copy(update={"started": before.started})
     if one is None or other is None:
         return joined
-    changes = {
-        "curve": (*one.curve, *other.curve),
-        "energy": one.energy + other.energy if one.energy is not None and other.energy is not None else None,
-        "energy_note": "; ".join(filter(None, (one.energy_note, other.energy_note))),
-        "duration_s": one.duration_s + other.duration_s,
-        "paused_s": one.paused_s + other.paused_s,
-        "started": one.started,
-    }
-    return joined.model_copy(update={"training": other.model_copy(update=changes)})
+    return joined.model_copy(update={"training": join_trainings(one, other)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ def write_outputs(folder: RunFolder) -> None:
     write_front_csv(run)
     write_report(run)
     if run.config.keep_weights == "front":
-        kept = {trial.digest for trial in run.front_trials()}
+        records = [trial.evaluation for trial in run.front_trials()]
+        kept = {record.training.weights_file for record in records if record is not None and record.training}
         for path in (folder.path / "weights").glob("*.safetensors"):
-            if path.stem not in kept:
+            if f"weights/{path.name}" not in kept:  # candidates that differ in deployment share a training
                 path.unlink()
 
 

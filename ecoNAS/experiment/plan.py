@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
-from scipy.stats import binomtest
 from scipy.stats import t as student
 
+from ecoNAS.analysis.intervals import Interval, share
 from ecoNAS.config import HalvingConfig
 from ecoNAS.costs.screen import Screening
 from ecoNAS.errors import EcoNASError
@@ -26,19 +26,6 @@ Floats = NDArray[np.float64]
 
 NUM_DRAWN: Final = 256  # candidates, for the share that passes and for their sizes
 NUM_PROBES: Final = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """An estimate with bounds that hold it in about 95 of 100 cases, as far as the probes can tell."""
-
-    value: float
-    low: float
-    high: float
-
-    def times(self, factor: float, plus: float = 0.0) -> "Interval":
-        """Return it scaled, with a constant added."""
-        return Interval(self.value * factor + plus, self.low * factor + plus, self.high * factor + plus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +101,7 @@ def make_plan(setup: Setup, on_probe: Callable[[int, int], None] = lambda done, 
     first_s, proposal_s = time_proposals(setup, [(drawn[place], screenings[place]) for place in passing])
     sample = _Sample(
         np.array([_macs(screenings[place]) for place in passing], dtype=np.float64),
-        _share(len(passing)),
+        share(len(passing), NUM_DRAWN),
         fmean(_price(setup, screenings[place]) for place in passing),
     )
     return _extrapolate(setup, probes, sample, workers_s + first_s, proposal_s)
@@ -138,11 +125,6 @@ def _price(setup: Setup, screening: Screening) -> float:
     return setup.training_price_j(screening.costs) if setup.is_priced and screening.costs is not None else 0.0
 
 
-def _share(num_passing: int) -> Interval:
-    found = binomtest(num_passing, NUM_DRAWN).proportion_ci(method="wilson")
-    return Interval(num_passing / NUM_DRAWN, float(found.low), float(found.high))
-
-
 def _extrapolate(setup: Setup, probes: Sequence[Probe], sample: _Sample, start_s: float, proposal_s: float) -> Plan:
     config, trials, workers = setup.config, setup.config.search.trials, setup.num_workers
     epochs = config.training.epochs
@@ -153,8 +135,8 @@ def _extrapolate(setup: Setup, probes: Sequence[Probe], sample: _Sample, start_s
 
     def total(parts: Sequence[tuple[int, float]]) -> Total:
         """Return the total for parts of a training: epochs, and the share of trials that get so far."""
-        num_epochs = sum(length * share for length, share in parts)
-        apart_s = sum(share for _, share in parts) * part_s + proposal_s
+        num_epochs = sum(length * reach for length, reach in parts)
+        apart_s = sum(reach for _, reach in parts) * part_s + proposal_s
         wall_s = epoch_s.times(trials * num_epochs / workers, start_s + trials * (apart_s / workers + profile_s))
         return Total(
             epochs=trials * num_epochs,

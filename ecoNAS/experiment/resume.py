@@ -21,6 +21,8 @@ MAY_CHANGE = (
     "search.trials",
     "search.budget",
     "search.plateau",
+    "data.cache",
+    "data.download",
     "energy.clock_offset_s",
     "workers.",
     "report.",

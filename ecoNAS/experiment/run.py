@@ -9,10 +9,14 @@ import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
 from ecoNAS.analysis.ledger import Ledger, read_ledger
-from ecoNAS.architecture import Architecture, Candidate
+from ecoNAS.analysis.quantities import format_quantity
+from ecoNAS.architecture import AnyArchitecture, Candidate
+from ecoNAS.block_conformance import check_architecture
 from ecoNAS.config import HalvingConfig
 from ecoNAS.costs.screen import GateTally
+from ecoNAS.data.audit import DataAudit
 from ecoNAS.data.datasets import DataSet
+from ecoNAS.data.look_over import AuditedSplit, look_over
 from ecoNAS.energy.lane import Lane
 from ecoNAS.energy.lane_files import LaneStatus
 from ecoNAS.energy.select import select_meter
@@ -21,7 +25,7 @@ from ecoNAS.evaluation.devices import compute_device, gpu_uuid
 from ecoNAS.evaluation.evaluate import evaluate
 from ecoNAS.evaluation.profiling import owner_of
 from ecoNAS.evaluation.workers import Desk
-from ecoNAS.events import BaselineProfiled, Event, RunEnded, RunStarted, profiling
+from ecoNAS.events import BaselineProfiled, DataLookedOver, Event, RunEnded, RunStarted, profiling
 from ecoNAS.experiment.halving import Checkpoints, join, rungs_of
 from ecoNAS.experiment.interrupt import Interrupt
 from ecoNAS.experiment.lane_notice import LaneNotice
@@ -30,6 +34,8 @@ from ecoNAS.experiment.metering import Prices, RunMeter
 from ecoNAS.experiment.outputs import Reporter, write_outputs
 from ecoNAS.experiment.resume import check_meter, check_unchanged, write_config
 from ecoNAS.experiment.setup import Setup
+from ecoNAS.experiment.shared_trainings import SharedTrainings, training_of
+from ecoNAS.experiment.start import Heritage, as_given
 from ecoNAS.experiment.study import open_run_study
 from ecoNAS.experiment.warm_start import WarmStart, queued
 from ecoNAS.experiment.workers import AnyWorkers, next_stage, open_workers
@@ -84,6 +90,7 @@ def run_search(setup: Setup, folder: RunFolder, *, resume: bool, watcher: Watche
         folder.create()
     interrupt = Interrupt(watcher.on_stopping)
     with folder.locked(), interrupt.heeded():
+        audit = None  # where a run goes on, its images were looked over when it began
         if resume:
             check_unchanged(setup.config, folder)
             folder.events.repair()
@@ -91,10 +98,12 @@ def run_search(setup: Setup, folder: RunFolder, *, resume: bool, watcher: Watche
         write_config(setup.config, folder)
         if not resume:
             write_atomically(folder.environment, describe_environment(setup.config.search.seed).encode())
-            write_atomically(folder.split, setup.data.split.model_dump_json(indent=1).encode())
-            write_atomically(folder.data, _data_card(setup.data).model_dump_json(indent=1).encode())
+            audit = look_over(setup.config.data, setup.data)
+            split = AuditedSplit(**setup.data.split.model_dump(), audit=audit)
+            write_atomically(folder.split, split.model_dump_json(indent=1).encode())
+            write_atomically(folder.data, _data_card(setup).model_dump_json(indent=1).encode())
         try:
-            ended = _search(setup, folder, watcher, interrupt, resume=resume)
+            ended = _search(setup, folder, watcher, interrupt, audit)
         except (OSError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             reason = str(error.__cause__ or error).partition("\n")[0]  # Optuna wraps what SQLite said
             raise RunFolderError(
@@ -104,22 +113,25 @@ def run_search(setup: Setup, folder: RunFolder, *, resume: bool, watcher: Watche
         return ended
 
 
-def evaluate_architecture(setup: Setup, architecture: Architecture) -> Evaluation:
+def evaluate_architecture(setup: Setup, architecture: AnyArchitecture) -> Evaluation:
     """Evaluate one architecture in this process, without a search and without a run folder."""
     candidate = Candidate(architecture=architecture, deployment=setup.config.deployment)
     architecture.check()
+    check_architecture(architecture)
     task = setup.task(0, candidate, setup.space.costs(candidate), None)
-    return evaluate(task.model_copy(update={"until": None}))
+    return evaluate(as_given(task, setup.config).model_copy(update={"until": None}))
 
 
-def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interrupt, *, resume: bool) -> RunEnded:
+def _search(
+    setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interrupt, audit: DataAudit | None
+) -> RunEnded:
     config, memory, began_s = setup.config, Memory(), time.monotonic()
     before = read_ledger(tuple(folder.events))
     first = MeasuredFirst(setup, folder)
-    warm = WarmStart(setup, folder)
+    warm, heritage, shared = WarmStart(setup, folder), Heritage(setup, folder), SharedTrainings(folder)
     rungs, checkpoints = rungs_of(setup), Checkpoints(folder, (config.search.halving or HalvingConfig()).disk)
     study = open_run_study(setup, folder, memory, first=first, rungs=rungs, warm=warm)
-    _say_started(setup, folder, watcher, resume=resume)
+    _say_started(setup, folder, watcher, audit)
     with (
         _run_meter(setup, folder, watcher) as meter,
         open_workers(setup, interrupt) as workers,
@@ -135,6 +147,7 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
             meter.note(event)
             first.note(event)
             checkpoints.note(event)
+            shared.note(event)
             watcher.on_event(event)
 
         def log(event: Event) -> None:
@@ -156,9 +169,10 @@ def _search(setup: Setup, folder: RunFolder, watcher: Watcher, interrupt: Interr
                 memory=memory,
                 tally=GateTally(setup.constraints),
                 screen=setup.screen,
-                make_task=lambda number, candidate, found: warm.task(
-                    first.task(setup.task(number, candidate, found.costs, folder.path))
+                make_task=lambda number, candidate, found: shared.task(
+                    warm.task(first.task(heritage.task(setup.task(number, candidate, found.costs, folder.path))))
                 ),
+                training_of=training_of,
                 values=setup.objectives.values,
                 errors=setup.objectives.errors,
                 growth=_growth(setup),
@@ -196,11 +210,11 @@ def _growth(setup: Setup) -> Growth:
     return Growth(setup.objectives.names, setup.objectives.directions, bounds, plateau)
 
 
-def _say_started(setup: Setup, folder: RunFolder, watcher: Watcher, *, resume: bool) -> None:
-    """Write that the search begins, and what was measured before it could."""
+def _say_started(setup: Setup, folder: RunFolder, watcher: Watcher, audit: DataAudit | None) -> None:
+    """Write that the search begins, what its images are like, and what was measured before it could."""
     search = setup.config.search
     started = RunStarted(
-        resumed=resume,
+        resumed=audit is None,
         trials=search.trials,
         sampler=search.sampler,
         energy=setup.config.energy.meter,
@@ -208,6 +222,10 @@ def _say_started(setup: Setup, folder: RunFolder, watcher: Watcher, *, resume: b
     )
     folder.events.append(started)
     watcher.on_event(started)
+    if audit is not None:
+        looked_over = DataLookedOver(lines=(*audit.lines, *_where_decoded(setup.data)))
+        folder.events.append(looked_over)
+        watcher.on_event(looked_over)
     if setup.baseline is not None and folder.baseline() is None:
         folder.write_baseline(setup.baseline)
         model = setup.baseline.workload.model if setup.baseline.workload else ""
@@ -256,7 +274,12 @@ def _revise(
     """Train doubtful members of the front again, then measure it again to the tighter target, until `is_over`."""
     if setup.config.search.replicates == "auto":
         replication = Replication(
-            folder, workers, lambda one: setup.replicating_task(one, folder.path), on_event, is_over, on_tick
+            folder,
+            workers,
+            lambda one: as_given(setup.replicating_task(one, folder.path), setup.config),
+            on_event,
+            is_over,
+            on_tick,
         )
         replication.run(lambda evaluations: doubtful(evaluations, setup.objectives))
     if setup.reference is not None:
@@ -267,6 +290,19 @@ def _revise(
         refinement.run(lambda evaluations: undecided(evaluations, setup.objectives, settings))
 
 
-def _data_card(data: DataSet) -> DataCard:
-    scale = data.normalisation
-    return DataCard(name=data.name, class_names=data.class_names, mean=scale.mean, std=scale.std)
+def _where_decoded(data: DataSet) -> list[str]:
+    """Say where decoded images lie on disk, and how large they are, if they do."""
+    if data.cached_in is None:
+        return []
+    size = format_quantity(data.train.images.nbytes + data.validation.images.nbytes, "B")
+    return [f"Decoded images: {size} in {data.cached_in}, shared by all workers; may be deleted when nothing runs."]
+
+
+def _data_card(setup: Setup) -> DataCard:
+    data, scale = setup.data, setup.data.normalisation
+    smaller = {
+        size: (found.normalisation.mean, found.normalisation.std)
+        for size, found in setup.sizes.items()
+        if size != setup.problem.resolution
+    }
+    return DataCard(name=data.name, class_names=data.class_names, mean=scale.mean, std=scale.std, smaller=smaller)

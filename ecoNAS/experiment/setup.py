@@ -5,6 +5,7 @@ How a file becomes one is decided by `prepare`.
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,10 +13,13 @@ from typing import Any, Final
 from ecoNAS.architecture import Candidate, Problem
 from ecoNAS.config import ExperimentConfig
 from ecoNAS.costs.constraints import Constraint
-from ecoNAS.costs.counts import baseline_costs
+from ecoNAS.costs.counts import CostTable, baseline_costs
 from ecoNAS.costs.screen import Screening, screen
-from ecoNAS.data.datasets import DataSet
-from ecoNAS.energy.estimate import EnergyEstimator, estimate_energy_per_image, estimate_training
+from ecoNAS.data.datasets import DataSet, load_data
+from ecoNAS.data.images import Normalisation
+from ecoNAS.dotted_path import is_dotted
+from ecoNAS.energy.estimate import EnergyEstimator, can_price, estimate_energy_per_image, estimate_training
+from ecoNAS.errors import ArchitectureError
 from ecoNAS.evaluation.objectives import BATCH_1, Known, Objective, Objectives
 from ecoNAS.evaluation.task import EvaluationTask, ReadyModelTask
 from ecoNAS.measurement import MeterInfo
@@ -25,6 +29,15 @@ from ecoNAS.space.search_space import SearchSpace
 from ecoNAS.training.epochs import images_of
 
 NO_TRIAL: Final = -1
+JOULES_OF_RUNNING: Final = ("energy_per_image", BATCH_1, "lifetime_energy")
+
+
+@dataclass(frozen=True, slots=True)
+class SizedData:
+    """What depends on the size of images."""
+
+    fingerprint: str
+    normalisation: Normalisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +46,8 @@ class Setup:
 
     Attributes:
         space: Bound to the problem and the base deployment.
+        fused: Costs in fused form; those of the space are of the form that is trained.
+        sizes: The data at every resolution, in pixels, at which candidates may be trained.
         constraints: Of all objectives and costs, in SI units.
         estimator: Who prices joules; None where they are measured.
         reference: The meter of the device that joules are measured on; None where they are estimated.
@@ -43,7 +58,9 @@ class Setup:
 
     config: ExperimentConfig
     space: SearchSpace
+    fused: CostTable
     data: DataSet
+    sizes: Mapping[int, SizedData]
     problem: Problem
     objectives: Objectives
     constraints: tuple[Constraint, ...]
@@ -61,17 +78,29 @@ class Setup:
 
     def screen(self, candidate: Candidate) -> Screening:
         """Hold exact costs, and joules where they are estimated, of a candidate against the bounds."""
-        costs = self.space.costs(candidate)
-        if self.estimator is None:
+        costs, how = self.space.costs(candidate), candidate.deployment
+        if self.estimator is None or (not self.names_joules and not can_price(self.estimator, how.dtype)):
             return screen(costs, self.constraints)
+        deployed = self.fused.costs(candidate.architecture, how.resolution) if how.form == "fused" else costs
         known = {
-            name: estimate_energy_per_image(self.estimator, costs, how).value_j
-            for name, how in (
-                ("energy_per_image", candidate.deployment),
-                (BATCH_1, candidate.deployment.model_copy(update={"batch": 1})),
-            )
+            name: estimate_energy_per_image(self.estimator, deployed, how).value_j
+            for name, how in (("energy_per_image", how), (BATCH_1, how.model_copy(update={"batch": 1})))
         }
         return screen(costs, self.constraints, known)
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The names of what is an objective or bounded."""
+        return frozenset({*self.objectives.names, *(item.name for item in self.constraints)})
+
+    @property
+    def names_joules(self) -> bool:
+        """Whether joules of running a network are an objective or bounded."""
+        return not self.named.isdisjoint(JOULES_OF_RUNNING)
+
+    def fingerprint_of(self, candidate: Candidate) -> str:
+        """Return the fingerprint of the data that a candidate is trained on: as large as it will see images."""
+        return self.sizes[self.problem.at(candidate.deployment.resolution).resolution].fingerprint
 
     @property
     def is_priced(self) -> bool:
@@ -114,7 +143,7 @@ class Setup:
         """Return what a worker is told about one candidate."""
         assert costs is not None  # as of every network
         return EvaluationTask(
-            **self._shared(folder),
+            **(self._shared(folder) | self._images_of(candidate) | {"recipe": candidate.recipe.of(self.config.recipe)}),
             costs=costs,
             trial=number,
             candidate=candidate,
@@ -166,14 +195,40 @@ class Setup:
         changes = {"profile": evaluation.profile, "profile_b1": evaluation.profile_b1, "weights": None, "until": None}
         return task.model_copy(update={"stage": "train", "replicate": len(evaluation.trainings), **changes})
 
-    def ready_model_task(self, timm_name: str, folder: Path | None) -> ReadyModelTask:
-        """Return what a worker is told about a ready timm model."""
-        costs = baseline_costs(timm_name, self.problem)
-        return ReadyModelTask(**self._shared(folder), costs=costs, timm=timm_name, how=self.config.deployment)
+    def ready_model_task(self, name: str, folder: Path | None) -> ReadyModelTask:
+        """Return what a worker is told about a ready timm model.
+
+        Args:
+            name: Of timm's; `resnet10t@64` sees images made larger, or smaller, to 64 pixels: many models are made for
+                photographs of 224, of which they leave a single position if they have only 32.
+            folder: Of the run; None for none.
+
+        Raises:
+            ArchitectureError: if timm knows no such model, or it cannot read such images.
+        """
+        timm_name, _, pixels = name.partition("@")
+        if "@" in name and not (pixels.isdecimal() and int(pixels)):
+            raise ArchitectureError(f"ready model '{name}': write NAME, or NAME@PIXELS such as resnet10t@64")
+        shared, how = self._shared(folder), self.config.deployment
+        if pixels and int(pixels) != self.problem.resolution:
+            data = self.config.data.model_copy(update={"resolution": int(pixels)})
+            problem, digest = self.problem.at(int(pixels)), load_data(data).fingerprint
+            shared |= {"problem": problem, "data": data, "data_digest": digest}
+            how = how.model_copy(update={"resolution": int(pixels)})
+        else:
+            name = timm_name
+        costs = baseline_costs(timm_name, shared["problem"])
+        return ReadyModelTask(**shared, costs=costs, timm=timm_name, name=name, how=how)
+
+    def _images_of(self, candidate: Candidate) -> dict[str, Any]:  # Any: fields of a task
+        """Return what a task says of images: those of the study, made smaller where the candidate sees smaller ones."""
+        problem, data = self.problem.at(candidate.deployment.resolution), self.config.data
+        if problem.resolution != self.problem.resolution:
+            data = data.model_copy(update={"resolution": problem.resolution})
+        return {"problem": problem, "data": data, "data_digest": self.fingerprint_of(candidate)}
 
     def _shared(self, folder: Path | None) -> dict[str, Any]:  # Any: fields of a task
-        config = self.config
-        named = {*config.objectives, *(constraint.name for constraint in self.constraints)}
+        config, named = self.config, self.named
         return {
             "problem": self.problem,
             "data": config.data,
@@ -186,6 +241,7 @@ class Setup:
             "trains_alone": self.num_workers == 1,
             "measures_latency": "latency" in named,
             "measures_b1": BATCH_1 in named,
+            "user_scores": tuple(name for name in config.objectives if is_dotted(name)),
             "seed": config.search.seed,
             "device": self.device,
             "threads": config.workers.cpus_per_trial,

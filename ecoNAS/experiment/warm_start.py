@@ -6,10 +6,12 @@ sampler's surrogate takes as an input.
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ecoNAS.architecture import Architecture, Candidate
+from ecoNAS.architecture import Candidate, load_architecture
+from ecoNAS.dotted_path import is_dotted
 from ecoNAS.errors import ArchitectureError, EcoNASError
 from ecoNAS.evaluation.task import EvaluationTask
 from ecoNAS.experiment.setup import Setup
@@ -19,6 +21,7 @@ from ecoNAS.records import EnergyProfile, Evaluation, Outcome, Training
 from ecoNAS.run_folder import RunFolder, write_atomically
 from ecoNAS.search.gauges import Elsewhere
 from ecoNAS.space.protocol import Parameters
+from ecoNAS.training.scores import SCORES
 
 
 @dataclass(slots=True)
@@ -50,7 +53,8 @@ class WarmStart:
         """Return a task without what an earlier run has done."""
         changes: dict[str, object] = {}
         found = self._trainings.get(task.training_key.digest)
-        if found is not None and (self._is_of_our_kind(found[1].energy) or not self._needs_energy):
+        has_joules = found is not None and (self._is_of_our_kind(found[1].energy) or not self._needs_energy)
+        if found is not None and has_joules and self._scores <= found[1].scores.keys():
             changes = {"training": self._taken_over(task, *found), "trained_in": found[0].name, "until": None}
         if self.setup.reference is not None:
             at_1 = task.deployed(task.deployment.model_copy(update={"batch": 1}))
@@ -64,10 +68,14 @@ class WarmStart:
         return task.model_copy(update=changes) if changes else task
 
     @property
+    def _scores(self) -> AbstractSet[str]:
+        """Scores beyond accuracy that are objectives or bounded."""
+        return {name for name in self.setup.named if name in SCORES or is_dotted(name)}
+
+    @property
     def _needs_energy(self) -> bool:
         """Whether joules of trainings are an objective or bounded."""
-        named = {*self.setup.objectives.names, *(item.name for item in self.setup.constraints)}
-        return not named.isdisjoint({"training_energy", "lifetime_energy"})
+        return not self.setup.named.isdisjoint({"training_energy", "lifetime_energy"})
 
     def _is_of_our_kind(self, energy: Joules | None) -> bool:
         """Whether joules of an earlier run may stand beside those of this one."""
@@ -96,13 +104,11 @@ class WarmStart:
         return Elsewhere(names, found) if found else None
 
     def _here(self, evaluation: Evaluation) -> Candidate | None:
-        """Return the candidate of this space that has the architecture of an earlier evaluation."""
-        candidate = evaluation.candidate.model_copy(update={"deployment": self.setup.config.deployment})
+        """Return the candidate of this space that an earlier evaluation was of, or the nearest that there is."""
         try:
-            self.setup.space.parameters(candidate)
+            return self.setup.space.from_parameters(_parameters(self.setup, evaluation.candidate))
         except ArchitectureError:
             return None
-        return candidate
 
     def _taken_over(self, task: EvaluationTask, run: Path, training: Training) -> Training:
         """Return a training as ours: its weights in our folder, where they still are, and no strange joules."""
@@ -128,26 +134,38 @@ def queued(setup: Setup) -> list[Parameters]:
     """
     config, found = setup.config, list[Parameters]()
     for place, path in enumerate(config.search.enqueue):
-        for architecture in _architectures(setup, place, path):
+        for candidate in _candidates(setup, place, path):
             try:
-                found.append(setup.space.parameters(Candidate(architecture=architecture, deployment=config.deployment)))
+                found.append(_parameters(setup, candidate))
             except ArchitectureError as error:
                 raise config.error(("search", "enqueue", place), f"{path}: {error}") from None
     return found
 
 
-def _architectures(setup: Setup, place: int, path: Path) -> list[Architecture]:
+def _parameters(setup: Setup, candidate: Candidate) -> Parameters:
+    """Return the parameters of a candidate; as the study deploys and trains it where the space does not list its ways.
+
+    Raises:
+        ArchitectureError: if its architecture is not of the space.
+    """
+    try:
+        return setup.space.parameters(candidate)
+    except ArchitectureError:
+        return setup.space.parameters(setup.space.deployed(candidate.architecture))
+
+
+def _candidates(setup: Setup, place: int, path: Path) -> list[Candidate]:
     """Return the one of a file, or those of a run's front."""
     if not path.is_dir():
         try:
-            return [Architecture.load(path)]
+            return [setup.space.deployed(load_architecture(path))]
         except EcoNASError as error:
             raise setup.config.error(("search", "enqueue", place), str(error)) from None
     evaluations = _folder(setup, ("enqueue", place), path).evaluations().values()
     rows = [(item, setup.objectives.values(item)) for item in evaluations if item.is_feasible]
     known = [(item, values) for item, values in rows if values is not None]
     is_member = front([values for _, values in known], setup.objectives.directions)
-    return [item.candidate.architecture for (item, _), member in zip(known, is_member, strict=True) if member]
+    return [item.candidate for (item, _), member in zip(known, is_member, strict=True) if member]
 
 
 def _folder(setup: Setup, key: tuple[str, int], path: Path) -> RunFolder:

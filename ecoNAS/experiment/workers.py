@@ -10,7 +10,7 @@ from ecoNAS.evaluation.devices import gpu_uuid
 from ecoNAS.evaluation.evaluate import evaluate
 from ecoNAS.evaluation.ray_workers import Places, RayWorkers
 from ecoNAS.evaluation.task import EvaluationTask
-from ecoNAS.evaluation.workers import InProcessWorkers, ResultT
+from ecoNAS.evaluation.workers import InProcessWorkers, ResultT, TaskT, Workers
 from ecoNAS.experiment.interrupt import Interrupt
 from ecoNAS.experiment.setup import Setup, gpu_share, profiled_on
 from ecoNAS.records import Evaluation, Outcome
@@ -41,12 +41,31 @@ def open_ray(setup: Setup, run: Callable[[EvaluationTask], ResultT]) -> RayWorke
         setup: Of the experiment.
         run: What they do with a task; importable by name.
     """
-    config = setup.config.workers
-    gpus = gpu_share(setup.num_gpus, setup.num_workers) if setup.device == "cuda" else 0.0
     places: Places[EvaluationTask] | None = None
     if setup.is_staged and setup.reference is not None:
         needed = profiled_on(setup.reference, gpu_uuid(setup.device))
         places = Places(_here, lambda task: needed if task.stage == "profile" else None)
+    return ray_workers(setup, run, places)
+
+
+def open_trainers(setup: Setup, run: Callable[[TaskT], ResultT]) -> AbstractContextManager[Workers[TaskT, ResultT]]:
+    """Return who does one kind of task that any worker of an experiment may do.
+
+    Args:
+        setup: Of the experiment.
+        run: What is done with a task; importable by name.
+    """
+    if setup.config.workers.kind == "in_process":
+        return InProcessWorkers(run)
+    return ray_workers(setup, run, None)
+
+
+def ray_workers(
+    setup: Setup, run: Callable[[TaskT], ResultT], places: Places[TaskT] | None
+) -> RayWorkers[TaskT, ResultT]:
+    """Return Ray workers, each with its share of the machine; see `open_ray`."""
+    config = setup.config.workers
+    gpus = gpu_share(setup.num_gpus, setup.num_workers) if setup.device == "cuda" else 0.0
     return RayWorkers(
         run,
         setup.num_workers,

@@ -6,6 +6,7 @@ module that it names and the imports that these need.
 
 import ast
 import inspect
+import symtable
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
@@ -45,7 +46,7 @@ class Copies:
             statements = ast.parse(inspect.getsource(module)).body
         except (OSError, TypeError, KeyError):
             raise ExportError(f"{name} has no source file to copy into the export; move it into a module") from None
-        used = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)} - {name}
+        used = _names_from_outside(symtable.symtable(source, name, "exec")) - {name}
         for statement in statements:
             self._add_statement(statement, used, module)
         self.sources[name] = source.rstrip() + "\n"
@@ -87,6 +88,12 @@ def copy_sources(targets: Iterable[Target]) -> Copies:
     for target in targets:
         copies.add(target)
     return copies
+
+
+def _names_from_outside(table: symtable.SymbolTable) -> set[str]:
+    """Return the names that a piece of source takes from its module; its own arguments and variables are none."""
+    found = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global() and symbol.is_referenced()}
+    return found.union(*map(_names_from_outside, table.get_children()))
 
 
 def _names_assigned(statement: ast.Assign | ast.AnnAssign) -> Iterator[str]:

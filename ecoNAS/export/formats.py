@@ -6,8 +6,9 @@ How it is told to people is decided by `card`; the definition of the network by 
 from typing import Literal
 
 from ecoNAS import __version__
-from ecoNAS.architecture import Frozen, Problem
+from ecoNAS.architecture import Problem
 from ecoNAS.errors import ExportError
+from ecoNAS.frozen import Frozen
 from ecoNAS.joules import Joules
 from ecoNAS.records import Costs, EnergyProfile, Evaluation, Score, TrainingKey
 
@@ -20,12 +21,19 @@ class DataCard(Frozen):
         class_names: In the order of the logits.
         mean: Per channel, of pixels scaled to 0..1; it is subtracted.
         std: Per channel, of pixels scaled to 0..1; what is left is divided by it.
+        smaller: Mean and std of smaller images, by pixels, where networks were trained on some.
     """
 
     name: str
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    smaller: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = {}
+
+    def at(self, resolution: int) -> "DataCard":
+        """Return what a network that sees images of a size in pixels must know."""
+        mean, std = self.smaller.get(resolution, (self.mean, self.std))
+        return self.model_copy(update={"mean": mean, "std": std, "smaller": {}})
 
     def check(self, problem: Problem) -> None:
         """Raise ExportError unless there is a name for each class, and a mean and a deviation for each channel."""

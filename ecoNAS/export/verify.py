@@ -17,8 +17,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ecoNAS.architecture import Frozen, Problem
+from ecoNAS.architecture import Problem
 from ecoNAS.errors import ExportError
+from ecoNAS.frozen import Frozen
 from ecoNAS.models.dry_run import dry_run
 from ecoNAS.records import Costs
 

@@ -15,7 +15,7 @@ import torch
 
 import ecoNAS
 from ecoNAS.errors import EcoNASError, why_not_written
-from ecoNAS.evaluation.runners import DTYPES, check_form, to_onnx
+from ecoNAS.evaluation.runners import DTYPES, in_form, to_onnx
 from ecoNAS.measuring import script
 from ecoNAS.measuring.measure import Job
 from ecoNAS.measuring.subjects import OnnxSubject, TorchSubject
@@ -75,16 +75,16 @@ def _pack(job: Job, number: int, folder: Path, say: Callable[[str], None]) -> di
     (folder / "networks").mkdir(exist_ok=True)
     files = dict[str, str]()
     try:
-        check_form(how)
         workload = subject.workload(how)
+        network = in_form(subject.network(how), workload.shape, how) if isinstance(subject, TorchSubject) else None
     except EcoNASError as error:
         say(f"{job.name} is not packed: {error}")
         return {"files": files}
     if isinstance(subject, OnnxSubject):
         files["onnx"] = f"networks/{number}.onnx"
         shutil.copyfile(subject.path, folder / files["onnx"])
-    elif isinstance(subject, TorchSubject):
-        network = subject.network(how).to(DTYPES[how.dtype])
+    elif network is not None:
+        network = network.to(DTYPES[how.dtype])
         images_bchw = torch.zeros(workload.shape, dtype=DTYPES[how.dtype])
         writers: dict[str, tuple[str, Callable[[Path], object]]] = {
             "onnx": ("onnx", lambda path: path.write_bytes(to_onnx(network, images_bchw))),

@@ -39,6 +39,7 @@ class Job:
         words = [f"batch {how.batch}", how.runtime, how.dtype]
         words += [f"{how.resolution} pixels"] if how.resolution else []
         words += [f"{how.threads} threads"] if how.threads > 1 else []
+        words += ["fused"] if how.form == "fused" else []
         words += [how.layout] if how.layout != "contiguous" else []
         return f"{self.subject.name} ({', '.join(words)})"
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 import timm
 import torch
@@ -19,19 +19,18 @@ from torch import nn
 from ecoNAS.analysis.run import Run, load_run
 from ecoNAS.analysis.trial_view import find_trial
 from ecoNAS.analysis.trials import Trial
-from ecoNAS.architecture import Architecture, Deployment, Problem
+from ecoNAS.architecture import AnyArchitecture, Deployment, Problem, load_architecture
+from ecoNAS.block_conformance import check_architecture
 from ecoNAS.costs.counts import UncountedOperatorError, count_network
 from ecoNAS.energy.onnx_runner import OnnxRunner
 from ecoNAS.energy.runner import Runner
 from ecoNAS.errors import EcoNASError
 from ecoNAS.evaluation.runners import build_runner
-from ecoNAS.models.baseline import build_baseline
+from ecoNAS.models.baseline import UNFIT, build_baseline
+from ecoNAS.models.fused import fused
 from ecoNAS.models.network import build_network
 from ecoNAS.records import Costs, Workload
 from ecoNAS.validation import in_one_line
-
-# What networks raise on images that are too small for them, or not of their size.
-UNFIT: Final = (AssertionError, RuntimeError, TypeError, ValueError, ZeroDivisionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,8 @@ class TorchSubject:
 
     def _costs(self, how: Deployment) -> Costs | None:
         try:
-            return count_network(self.network(how), self._problem(how))
+            network = self.network(how)
+            return count_network(fused(network) if how.form == "fused" else network, self._problem(how))
         except UncountedOperatorError:
             return None
         except UNFIT as error:
@@ -142,6 +142,8 @@ class OnnxSubject:
 
     def workload(self, how: Deployment) -> Workload:
         """Return what the record says of it; nobody counts what an ONNX file computes."""
+        if how.form != "training":
+            raise EcoNASError(f"{self.path} is run as it is, in the form it was written in; leave out --form")
         shape = OnnxRunner(self.path, how.batch, how.threads, resolution=how.resolution).shape
         if len(shape) != 4:
             raise EcoNASError(f"{self.path} takes inputs of {shape}; images are (batch, channels, height, width)")
@@ -200,7 +202,7 @@ def _timm(name: str, images: Images) -> TorchSubject:
 
 
 def _architecture(path: Path, images: Images) -> TorchSubject:
-    architecture = Architecture.load(path)
+    architecture = load_architecture(path)
     architecture.check()
     if images.resolution is None:
         raise EcoNASError(f"{path} says nothing of its images; give --resolution, and --channels and --classes")
@@ -228,7 +230,7 @@ def _export(folder: Path) -> TorchSubject:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = in_one_line(error) if isinstance(error, ValidationError) else str(error)
         raise EcoNASError(f"{folder / 'metrics.json'} does not say what the network is for: {reason}") from None
-    architecture = Architecture.load(folder / "architecture.json")
+    architecture = load_architecture(folder / "architecture.json")
     return _of_architecture(folder.name, architecture, problem, _with_resolution(deployment, problem))
 
 
@@ -256,8 +258,9 @@ def _member(trial: Trial) -> TorchSubject:
 
 
 def _of_architecture(
-    name: str, architecture: Architecture, problem: Problem, how: Deployment, candidate: str = ""
+    name: str, architecture: AnyArchitecture, problem: Problem, how: Deployment, candidate: str = ""
 ) -> TorchSubject:
+    check_architecture(architecture)
     return TorchSubject(
         name, architecture.digest, problem, how, lambda problem: build_network(architecture, problem), candidate
     )

@@ -1,10 +1,11 @@
-"""The network: stem, stages and head in a row, built from an architecture and held against its planned shapes."""
+"""The network of an architecture, held against its planned shapes: stem, stages and head in a row, or a ready model."""
 
 import torch
 from torch import nn
 
-from ecoNAS.architecture import Architecture, Problem
+from ecoNAS.architecture import AnyArchitecture, Problem, ReadyArchitecture
 from ecoNAS.errors import ArchitectureError
+from ecoNAS.models.baseline import build_baseline, read_by
 from ecoNAS.models.dry_run import dry_run
 from ecoNAS.models.plan import Part, plan_network
 
@@ -25,13 +26,17 @@ class Network(nn.Module):
         return x
 
 
-def build_network(architecture: Architecture, problem: Problem) -> Network:
+def build_network(architecture: AnyArchitecture, problem: Problem) -> nn.Module:
     """Return a new network in training mode; its weights are drawn from torch's global generator, which callers seed.
 
     Raises:
         ArchitectureError: if a block is of an unknown kind, cannot have the width of its stage, or does not make the
-            shape that its width and stride ask for.
+            shape that its width and stride ask for; if timm knows no such model, or it cannot read such images.
     """
+    if isinstance(architecture, ReadyArchitecture):
+        model = build_baseline(architecture.timm, problem)
+        read_by(model, architecture.timm, problem)
+        return model
     parts = plan_network(architecture, problem)
     network = Network({part.name: part.constructor.build() for part in parts})
     _check_shapes(network, parts, problem)

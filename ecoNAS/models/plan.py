@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ecoNAS.architecture import Architecture, Problem, StageSpec
 from ecoNAS.models.constructor import Constructor, sequence
+from ecoNAS.models.conv_blocks import strided
 from ecoNAS.models.registry import block
 from ecoNAS.models.stem_head import head, stem
 
@@ -32,8 +33,8 @@ class StagePlace:
     def constructor(self) -> Constructor:
         """Return the blocks of the stage, one after the other; the first changes width and size."""
         spec = self.spec
-        first = block(spec.block, self.in_width, spec.width, spec.stride)
-        return sequence(first, *[block(spec.block, spec.width, spec.width, 1)] * (spec.depth - 1))
+        first = block(spec.block, self.in_width, spec.width, spec.stride, self.in_size)
+        return sequence(first, *[block(spec.block, spec.width, spec.width, 1, self.size)] * (spec.depth - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,6 @@ class Part:
     constructor: Constructor
     out_shape: tuple[int, ...]
     note: str
-
-
-def strided(size: int, stride: int) -> int:
-    """Return ceil(size / stride): the positions that a strided convolution leaves."""
-    return -(-size // stride)
 
 
 def stage_places(architecture: Architecture, problem: Problem) -> list[StagePlace]:

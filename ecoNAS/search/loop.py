@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from optuna.trial import Trial
 
+from ecoNAS.costs.screen import Screening
 from ecoNAS.errors import MeasurementError
 from ecoNAS.evaluation.workers import Finished
 from ecoNAS.events import (
@@ -51,6 +52,7 @@ class SearchLoop:
     is_abandoning: bool = False
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     _running: dict[int, UnderWay] = field(default_factory=dict)
+    _held: dict[int, UnderWay] = field(default_factory=dict)
     _pausing: Pausing = field(init=False)
     _streak: Streak = field(default_factory=Streak)
     _full: str = ""
@@ -155,7 +157,12 @@ class SearchLoop:
             if not self._full:
                 self._start(self._pausing.promote(*found))
             return True
-        if self.num_counted + len(self._running) + len(self._pausing.waiting) >= self.parts.trials:
+        held = next((number for number, one in self._held.items() if not self._is_trained_now(one.task)), None)
+        if held is not None:
+            released = self._held.pop(held)
+            self._send(released.trial, released.candidate, released.screening)
+            return True
+        if self.num_counted + len(self._running) + len(self._pausing.waiting) + len(self._held) >= self.parts.trials:
             return False
         self._propose()
         return True
@@ -196,12 +203,27 @@ class SearchLoop:
         if not screening.passes:
             self._end(trial, _ended(trial, digest, Outcome.REFUSED, screening.reason, screening.violations))
             return
+        self._send(trial, candidate, screening)
+
+    def _send(self, trial: Trial, candidate: Any, screening: Screening) -> None:
+        """Begin a candidate that passed the gate, unless another one is in the very training that it needs."""
+        parts, digest = self.parts, candidate.digest
         task = parts.make_task(trial.number, candidate, screening)
+        if self._is_trained_now(task):
+            parts.memory.note(digest, Seen(trial.number))
+            self._held[trial.number] = UnderWay(trial, candidate, screening, task, task)
+            return
         self._full = self.why_full(screening.costs, parts.share_of(task))
         if self._full or self.is_stopping:  # left as it is: a later session takes it up
             return
         parts.memory.note(digest, Seen(trial.number))
         self._start(UnderWay(trial, candidate, screening, task, task))
+
+    def _is_trained_now(self, task: Any) -> bool:
+        """Whether a candidate that is under way, or waits at a rung, has the training of this task."""
+        key = self.parts.training_of(task)
+        others = (*self._running.values(), *self._pausing.waiting.values())
+        return key is not None and any(self.parts.training_of(other.first) == key for other in others)
 
     def _start(self, candidate: UnderWay) -> None:
         number = candidate.trial.number

@@ -3,7 +3,7 @@
 The same loop drives real training, tests and tables; they differ in nothing but these parts.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -121,6 +121,8 @@ class Parts:
         space: What may be proposed.
         screen: The gate.
         make_task: (trial number, candidate, screening) to the task of a worker.
+        training_of: What tasks with the same training have in common; it is done for one of them at a time, and the
+            others wait for what it comes to. None where a task shares its training with no other.
         values: The objectives' values of an evaluation, in the order of the study's objectives, or None.
         errors: Their standard errors, where they are known.
         growth: The hypervolume so far, and when it counts as found.
@@ -154,6 +156,7 @@ class Parts:
     rung_of: Callable[[Any], int] = lambda result: 0
     share_of: Callable[[Any], float] = lambda task: 1.0
     go_on: Callable[[Any, Any], Any] = lambda task, result: task
+    training_of: Callable[[Any], Hashable | None] = lambda task: None
     must_make_room: Callable[[], bool] = lambda: False
     join: Callable[[Any, Any], Any] = lambda before, result: result
     errors: Callable[[Any], tuple[float, ...] | None] = lambda evaluation: None

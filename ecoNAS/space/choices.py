@@ -1,16 +1,22 @@
 """The choices of a search space as its YAML file states them: checked, and flattened to readable names.
 
-A choice is a list of values or one fixed value. Every value is checked against the spec that it will end up in, so that
-a wrong one is found when the file is read and not when it is sampled.
+A space decides stem, stages and head (`SpaceFile`), or chooses among ready models of timm (`ReadySpaceFile`). A choice
+is a list of values or one fixed value. Every value is checked against the spec that it will end up in, so that a wrong
+one is found when the file is read and not when it is sampled.
 """
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from ecoNAS.architecture import BLOCK_SPECS, BlockSpec, Deployment, Frozen, HeadSpec, StageSpec, StemSpec
-from ecoNAS.errors import unknown_name
+from ecoNAS.architecture import Deployment, HeadSpec, ReadyArchitecture, StageSpec, StemSpec
+from ecoNAS.block_kinds import spec_of
+from ecoNAS.block_specs import BlockSpec
+from ecoNAS.errors import ArchitectureError, unknown_name
+from ecoNAS.frozen import Frozen
+from ecoNAS.models.baseline import check_known
+from ecoNAS.recipe import RecipeChoice
 from ecoNAS.space.protocol import Value
 
 SPACE_VERSION = 1
@@ -29,6 +35,20 @@ def _as_choices(value: object) -> tuple[Value, ...]:
 
 
 Choice = Annotated[tuple[Value, ...], BeforeValidator(_as_choices)]
+
+
+def _is_known_to_timm(name: str) -> str:
+    try:
+        ReadyArchitecture(timm=name)
+        check_known(name)
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+    except ArchitectureError as error:
+        raise ValueError(str(error)) from None
+    return name
+
+
+ModelName = Annotated[str, AfterValidator(_is_known_to_timm)]
 
 
 class StemChoices(Frozen):
@@ -51,9 +71,11 @@ class StageChoices(Frozen):
     @classmethod
     def _check_blocks(cls, block: dict[str, dict[str, Choice]]) -> dict[str, dict[str, Choice]]:
         for kind, choices in block.items():
-            if kind not in BLOCK_SPECS:
-                raise ValueError(unknown_name("block kind", kind, BLOCK_SPECS))
-            _check_block(BLOCK_SPECS[kind], kind, choices)
+            try:
+                spec = spec_of(kind)
+            except ArchitectureError as error:
+                raise ValueError(str(error)) from None
+            _check_block(spec, kind, choices)
         return block
 
 
@@ -71,7 +93,7 @@ class ResolutionRange(Frozen):
 
 
 class SpaceFile(Frozen):
-    """A search space file: stem, stages from first to last, head, deployment."""
+    """A search space file: stem, stages from first to last, head, deployment, recipe."""
 
     version: Literal[1] = 1
     name: str
@@ -80,13 +102,15 @@ class SpaceFile(Frozen):
     stages: Annotated[tuple[StageChoices, ...], Field(min_length=1, max_length=16)]
     head: HeadChoices = HeadChoices()
     deployment: dict[str, Choice] = {}
+    recipe: dict[str, Choice] = {}
 
     @model_validator(mode="after")
     def _check_values(self) -> "SpaceFile":
         _check(StemSpec, "stem", dict(self.stem), {"width": 8})
         _check(HeadSpec, "head", dict(self.head), {})
         _check(Deployment, "deployment", self.deployment, {})
-        some_block = next(iter(BLOCK_SPECS.values())).model_construct(kind="any")
+        _check(RecipeChoice, "recipe", self.recipe, {})
+        some_block = BlockSpec(kind="any")
         for number, stage in enumerate(self.stages, start=1):
             choices = {name: values for name, values in dict(stage).items() if name != "block"}
             choices["depth"] = tuple(depth for depth in choices["depth"] if depth != 0) or (1,)
@@ -105,8 +129,45 @@ class SpaceFile(Frozen):
                 for name, values in choices.items():
                     yield f"stage{number}.{kind}.{name}", values
         yield "head.width", self.head.width
-        for name, values in self.deployment.items():
-            yield f"deployment.{name}", values
+        yield from _beside(self)
+
+
+class ReadySpaceFile(Frozen):
+    """A search space file that chooses among ready timm models: their names, deployment, recipe."""
+
+    version: Literal[1] = 1
+    name: str
+    resolution: ResolutionRange
+    models: Annotated[tuple[ModelName, ...], Field(min_length=2)]
+    deployment: dict[str, Choice] = {}
+    recipe: dict[str, Choice] = {}
+
+    @field_validator("models")
+    @classmethod
+    def _check_models(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        for name in models:
+            if models.count(name) > 1:
+                raise ValueError(f"'{name}' stands twice among the models; keep one")
+        return models
+
+    @model_validator(mode="after")
+    def _check_values(self) -> "ReadySpaceFile":
+        _check(Deployment, "deployment", self.deployment, {})
+        _check(RecipeChoice, "recipe", self.recipe, {})
+        return self
+
+    def flatten(self) -> Iterator[tuple[str, tuple[Value, ...]]]:
+        """Yield every decision, fixed ones too, as (readable name, choices): the model, then what is beside it."""
+        yield "model", self.models
+        yield from _beside(self)
+
+
+def _beside(file: SpaceFile | ReadySpaceFile) -> Iterator[tuple[str, tuple[Value, ...]]]:
+    """Yield what a file decides beside the network: how it runs, and how it is trained."""
+    for name, values in file.deployment.items():
+        yield f"deployment.{name}", values
+    for name, values in file.recipe.items():
+        yield f"recipe.{name}", values
 
 
 def _check_block(spec: type[BlockSpec], kind: str, choices: dict[str, tuple[Value, ...]]) -> None:
@@ -117,7 +178,7 @@ def _check_block(spec: type[BlockSpec], kind: str, choices: dict[str, tuple[Valu
     for name in names:
         if name not in choices:
             raise ValueError(f"{kind}: the choice '{name}' is missing; a {kind} block decides {', '.join(names)}")
-    _check(spec, kind, choices, {name: values[0] for name, values in choices.items()})
+    _check(spec, kind, choices, {"kind": kind} | {name: values[0] for name, values in choices.items()})
 
 
 def _check(spec: type[Frozen], where: str, choices: dict[str, Any], filler: dict[str, Any]) -> None:  # Any: YAML values

@@ -12,12 +12,15 @@ Draft = dict[str, Value]
 Decisions = Mapping[str, tuple[Value, ...]]
 Rule = Callable[[Draft, Decisions, str], str | None]
 
+SPLIT_BY_HEADS = ("attention", "relative_attention")
+
 
 def heads_divide_width(draft: Draft, decisions: Decisions, stage: str) -> str | None:
-    """Repair `num_heads` of an attention block to the largest choice below it that divides the width."""
-    name, width = f"{stage}.attention.num_heads", draft[f"{stage}.width"]
-    if draft[f"{stage}.block"] != "attention":
+    """Repair `num_heads` of a block whose heads split its width to the largest choice below it that divides it."""
+    kind, width = draft[f"{stage}.block"], draft[f"{stage}.width"]
+    if kind not in SPLIT_BY_HEADS:
         return None
+    name = f"{stage}.{kind}.num_heads"
     given = draft[name]
     assert isinstance(given, int)
     assert isinstance(width, int)
@@ -31,4 +34,19 @@ def heads_divide_width(draft: Draft, decisions: Decisions, stage: str) -> str | 
     return f"{stage}: num_heads {given} does not divide width {width}; {draft[name]} was taken"
 
 
-RULES: tuple[Rule, ...] = (heads_divide_width,)
+def a_head_fits_into_the_width(draft: Draft, decisions: Decisions, stage: str) -> str | None:
+    """Repair `head_width` of linear attention to the largest choice that the width has room for."""
+    name, width = f"{stage}.linear_attention.head_width", draft[f"{stage}.width"]
+    if draft[f"{stage}.block"] != "linear_attention":
+        return None
+    given = draft[name]
+    assert isinstance(given, int)
+    assert isinstance(width, int)
+    works = [head for head in decisions[name] if isinstance(head, int) and head <= width]
+    if given <= width or not works:
+        return None
+    draft[name] = max(works)
+    return f"{stage}: a head of head_width {given} does not fit into width {width}; {draft[name]} was taken"
+
+
+RULES: tuple[Rule, ...] = (heads_divide_width, a_head_fits_into_the_width)

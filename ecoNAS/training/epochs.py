@@ -8,8 +8,8 @@ resolution discrepancy", 2019; Tan and Le, "EfficientNetV2", 2021). Late ones ca
 from dataclasses import dataclass
 from typing import Final
 
-from ecoNAS.config import TrainingConfig
 from ecoNAS.data.datasets import DataSet
+from ecoNAS.recipe import TrainingConfig
 
 LATE: Final = 0.75  # share of the epochs after which each is validated where only late ones are
 

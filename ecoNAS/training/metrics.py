@@ -3,6 +3,7 @@
 from typing import Final, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -34,6 +35,18 @@ def score_accuracy(predictions: Ints, labels: Ints, split: Literal["train", "val
         split=split,
         kind="measured",
     )
+
+
+def balanced_weights(labels: Ints, num_classes: int) -> Tensor:
+    """Return what each class counts in the loss, (K,), so that all together count alike and an image 1 on average.
+
+    Args:
+        labels: Of the training images, (N,); a class without images counts 1.
+        num_classes: K.
+    """
+    counts = np.bincount(labels, minlength=num_classes)
+    weights = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return torch.tensor(np.where(counts > 0, weights, 1.0), dtype=torch.float32)
 
 
 def mean_loss(logits_nk: Tensor, labels_n: Tensor) -> float:

@@ -19,9 +19,9 @@ from scipy.stats import t as student
 
 from ecoNAS import ExperimentConfig, prepare
 from ecoNAS.architecture import Candidate, derive_seed
-from ecoNAS.config import EarlyConfig, FreezeConfig, TrainingConfig
 from ecoNAS.experiment.setup import Setup
 from ecoNAS.models.network import build_network
+from ecoNAS.recipe import EarlyConfig, FreezeConfig, TrainingConfig
 from ecoNAS.training.seeding import seeded
 from ecoNAS.training.trainer import train
 

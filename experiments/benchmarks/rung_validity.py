@@ -19,9 +19,10 @@ from scipy.stats import kendalltau
 
 from ecoNAS import ExperimentConfig, prepare
 from ecoNAS.architecture import Candidate, derive_seed
-from ecoNAS.config import HalvingConfig, TrainingConfig
+from ecoNAS.config import HalvingConfig
 from ecoNAS.experiment.setup import Setup
 from ecoNAS.models.network import build_network
+from ecoNAS.recipe import TrainingConfig
 from ecoNAS.training.seeding import seeded
 from ecoNAS.training.trainer import train
 

@@ -14,20 +14,8 @@ import numpy as np
 import pytest
 
 from ecoNAS.analysis.run import Run, load_run
-from ecoNAS.architecture import (
-    Architecture,
-    AttentionSpec,
-    BlockSpec,
-    Candidate,
-    ConvNeXtSpec,
-    Deployment,
-    FusedMBConvSpec,
-    HeadSpec,
-    MBConvSpec,
-    Problem,
-    StageSpec,
-    StemSpec,
-)
+from ecoNAS.architecture import Architecture, Candidate, Deployment, HeadSpec, Problem, StageSpec, StemSpec
+from ecoNAS.block_specs import AttentionSpec, BlockSpec, ConvNeXtSpec, FusedMBConvSpec, MBConvSpec
 from ecoNAS.events import Event, RunEnded, RunStarted, ScaleFixed, TrialEnded, TrialProposed, TrialStarted, phases_of
 from ecoNAS.joules import EstimatedJoules, Joules, MeasuredJoules
 from ecoNAS.measurement import Latency

@@ -1,15 +1,8 @@
 """Architectures drawn in text, with sizes by hand."""
 
 from ecoNAS.analysis.drawing import abbreviate, draw, legend
-from ecoNAS.architecture import (
-    Architecture,
-    AttentionSpec,
-    HeadSpec,
-    MBConvSpec,
-    Problem,
-    StageSpec,
-    StemSpec,
-)
+from ecoNAS.architecture import Architecture, HeadSpec, Problem, ReadyArchitecture, StageSpec, StemSpec
+from ecoNAS.block_specs import AttentionSpec, MBConvSpec
 
 HYBRID = Architecture(
     stem=StemSpec(width=16, stride=2),
@@ -52,3 +45,15 @@ def test_a_choice_that_is_off_is_left_out():
 def test_the_abbreviation_fits_a_narrow_table_and_has_a_legend():
     assert abbreviate(HYBRID) == "16/2 mb24x2/2 at32x1 h64"
     assert legend([HYBRID]).endswith("at attention, mb mbconv")
+
+
+def test_a_ready_model_is_one_box_under_its_name():
+    ready = ReadyArchitecture(timm="mobilenetv4_conv_small_050")
+    lines = draw(ready, PROBLEM).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert lines[1].endswith("3 x 29 x 29 │")
+    assert lines[3].startswith("│ timm      mobilenetv4_conv_small_050")
+    assert lines[3].endswith("17 scores │")
+    assert abbreviate(ready) == "mobilenetv4_conv_small_050"
+    assert legend([ready]) == "ready models, by their names in timm"
+    assert legend([HYBRID, ready]).endswith("at attention, mb mbconv")

@@ -4,6 +4,7 @@ import pytest
 
 from ecoNAS.analysis.quantities import (
     column,
+    differences,
     error_column,
     format_duration,
     format_interval,
@@ -11,7 +12,9 @@ from ecoNAS.analysis.quantities import (
     format_score,
     title,
 )
+from ecoNAS.architecture import Candidate, Deployment, ReadyArchitecture
 from ecoNAS.evaluation.objectives import OBJECTIVES
+from ecoNAS.recipe import RecipeChoice
 from ecoNAS.records import Score
 
 
@@ -79,3 +82,17 @@ def test_titles_and_columns_say_how_joules_are_known():
     assert error_column(energy) == "energy_per_image_standard_error_j"
     assert column(OBJECTIVES["latency"], "measured") == "latency_s"
     assert column(OBJECTIVES["activation_memory"], "exact") == "activation_memory_bytes"
+
+
+def test_deployments_are_told_apart_by_what_differs() -> None:
+    deployments = [Deployment(batch=8), Deployment(batch=8, threads=2), Deployment(batch=8, dtype="bf16")]
+    ready = ReadyArchitecture(timm="test_resnet")
+    ways = [Candidate(architecture=ready, deployment=how) for how in deployments]
+    assert differences(ways) == ["dtype fp32, threads 1", "dtype fp32, threads 2", "dtype bf16, threads 1"]
+    assert differences(ways[:1]) == [""]
+
+
+def test_recipes_are_told_apart_too() -> None:
+    ready = ReadyArchitecture(timm="test_resnet")
+    ways = [Candidate(architecture=ready, recipe=RecipeChoice(lr=lr)) for lr in (None, 0.01)]
+    assert differences(ways) == ["lr as usual", "lr 0.01"]

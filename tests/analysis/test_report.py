@@ -82,7 +82,7 @@ def test_the_page_says_what_was_found_what_it_cost_and_what_to_doubt(html, run):
     text = Page(html).text
     assert f"The front holds {len(run.front_trials())} of 16 feasible networks." in text
     assert "The search took" in text
-    assert "picked, so they are optimistic. The 360 images of the test split were not read." in text
+    assert "picked, so they are optimistic. The search did not see the 360 images of the test split." in text
     assert "1077 for train, 360 for validation, 360 for test" in text
     assert "torch 2.15.0" in text
     assert "params <= 60e3; macs <= 1.5e6" in text

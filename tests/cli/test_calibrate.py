@@ -12,7 +12,7 @@ from measured_records import DEVICE, noisy, records
 from ecoNAS.cli import main
 from ecoNAS.config import ExperimentConfig
 from ecoNAS.energy.select import select_estimator
-from ecoNAS.events import EventLog
+from ecoNAS.event_log import EventLog
 from ecoNAS.records import EnergyProfile, Evaluation
 from ecoNAS.run_folder import RunFolder
 

@@ -133,7 +133,7 @@ def test_a_bundle_that_would_write_over_something_is_refused(fails: Callable[...
 
 
 def test_every_swept_option_is_a_field_of_a_deployment() -> None:
-    assert set(SWEPT) == set(Deployment.model_fields) - {"form"}
+    assert set(SWEPT) == set(Deployment.model_fields)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """A user's mistake is one clear line on standard error and exit code 2: no traceback, nothing lost."""
 
 import fcntl
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,6 +121,40 @@ def test_missing_data_says_where_it_was_looked_for(fails: Fails, tmp_path: Path)
     line = fails("search", tmp_path / "e.yaml", "--run-dir", tmp_path / "run")
     assert "e.yaml:2: data:" in line
     assert "flowers.npz" in line
+
+
+def test_a_data_set_that_would_need_a_download_says_which_files_belong_where(fails: Fails, tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text(GOOD.replace("name: digits", "name: torchvision, dataset: CIFAR10, path: ."))
+    line = fails("search", tmp_path / "e.yaml", "--run-dir", tmp_path / "run")
+    assert f"e.yaml:2: data: torchvision's CIFAR10 in {tmp_path} lacks cifar-10-batches-py" in line
+    assert "set data.download to true" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_extra_is_the_command_that_installs_it(
+    fails: Fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    (tmp_path / "e.yaml").write_text(GOOD.replace("name: digits", "name: huggingface, dataset: a/b"))
+    line = fails("search", tmp_path / "e.yaml", "--run-dir", tmp_path / "run")
+    assert "pip install 'econas[huggingface]'" in line
+
+
+def test_an_image_that_cannot_be_read_is_named(fails: Fails, tmp_path: Path) -> None:
+    for number in range(20):
+        path = tmp_path / "images" / "train" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"not an image")
+    (tmp_path / "e.yaml").write_text(GOOD.replace("name: digits", "name: image_folder, path: images"))
+    line = fails("search", tmp_path / "e.yaml", "--run-dir", tmp_path / "run")
+    assert "12 of 12 images for train cannot be read: train/a/" in line
+    assert "repair or remove them" in line
+
+
+def test_an_own_function_that_returns_something_else_is_named(fails: Fails, tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text(GOOD.replace("name: digits", "name: 'ecoNAS.units:read_quantity'"))
+    line = fails("search", tmp_path / "e.yaml", "--run-dir", tmp_path / "run")
+    assert "e.yaml:2: data: data set 'ecoNAS.units:read_quantity' raised TypeError" in line
 
 
 def test_images_outside_the_space_are_refused(fails: Fails, tmp_path: Path) -> None:

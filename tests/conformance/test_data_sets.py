@@ -1,5 +1,6 @@
 """What every data set must do; a further one adds a row to `ROWS` that writes a small sample of it."""
 
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -52,12 +53,57 @@ def zipped_folder_with_test(folder: Path) -> DataConfig:
     return DataConfig(name="image_folder", path=folder / "images.zip")
 
 
+def write_mnist(folder: Path, num_train: int = 60, num_test: int = 20) -> None:
+    """Write noise in the format of MNIST: http://yann.lecun.com/exdb/mnist, "File formats"."""
+    rng = np.random.default_rng(0)
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, size in (("train", num_train), ("t10k", num_test)):
+        pixels = rng.integers(0, 256, (size, 28, 28), dtype=np.uint8)
+        labels = (np.arange(size) % 10).astype(np.uint8)
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 0x803, size, 28, 28) + pixels.tobytes())
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 0x801, size) + labels.tobytes())
+
+
+def torchvision(folder: Path) -> DataConfig:
+    write_mnist(folder)
+    return DataConfig(name="torchvision", dataset="MNIST", path=folder)
+
+
+def huggingface(folder: Path) -> DataConfig:
+    datasets = pytest.importorskip("datasets", reason="needs the extra econas[huggingface]")
+    rng = np.random.default_rng(0)
+    features = datasets.Features({"img": datasets.Image(), "label": datasets.ClassLabel(names=["ant", "bee"])})
+    parts = {}
+    for part, size in (("train", 40), ("test", 10)):
+        pictures = [Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)) for _ in range(size)]
+        rows = {"img": pictures, "label": [number % 2 for number in range(size)]}
+        parts[part] = datasets.Dataset.from_dict(rows, features=features)
+    datasets.disable_progress_bars()
+    datasets.DatasetDict(parts).save_to_disk(str(folder / "saved"))
+    return DataConfig(name="huggingface", path=folder / "saved")
+
+
+def my_images(config: DataConfig) -> dict[str, object]:
+    """Return what a user's own function returns."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (50, 11, 11, 3), dtype=np.uint8), np.arange(50) % 2
+    return {"train": (images[:40], labels[:40]), "test": (images[40:], labels[40:]), "class_names": ["ant", "bee"]}
+
+
+def own_function(folder: Path) -> DataConfig:
+    return DataConfig(name=f"{__name__}:my_images")
+
+
 ROWS: list[Callable[[Path], DataConfig]] = [
     digits,
     grey_npz,
     colour_npz_with_all_parts,
     image_folder,
     zipped_folder_with_test,
+    torchvision,
+    huggingface,
+    own_function,
 ]
 
 
@@ -67,7 +113,13 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> DataConfig:
 
 
 def test_every_data_set_has_a_row(tmp_path: Path) -> None:
-    assert {row(tmp_path).name for row in ROWS} == set(DATA_SETS)
+    names = {"huggingface"}  # which may not be installed
+    for row in ROWS:
+        if row is not huggingface:
+            (tmp_path / row.__name__).mkdir()
+            names.add(row(tmp_path / row.__name__).name)
+
+    assert {name for name in names if ":" not in name} == set(DATA_SETS)
 
 
 def test_it_brings_a_training_part_and_a_label_for_each_image(config: DataConfig) -> None:
@@ -102,6 +154,29 @@ def test_it_loads_as_splits_that_fit_one_problem(config: DataConfig) -> None:
         assert split.images.shape[1:] == shape
         assert len(split) == len(split.images) > 0
         assert split.labels.max() < problem.num_classes == len(data.class_names)
+
+
+def test_an_image_has_a_name_of_its_own(config: DataConfig) -> None:
+    source = open_source(config)
+
+    names = [source.name(part, index) for part, size in source.num_images.items() for index in range(size)]
+    assert len(set(names)) == len(names)
+
+
+def test_its_stamp_stays_while_nothing_changes(config: DataConfig) -> None:
+    assert open_source(config).stamp == open_source(config).stamp
+
+
+def test_cached_images_are_those_that_are_held_in_memory(
+    config: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = load_data(config)
+    monkeypatch.setattr("ecoNAS.data.datasets.SMALL_BYTES", 0)
+    cached = load_data(config.model_copy(update={"cache": tmp_path / "cache"}))
+
+    assert (held.cached_in, cached.cached_in) == (None, tmp_path / "cache")
+    assert cached.fingerprint == held.fingerprint
+    np.testing.assert_array_equal(cached.train.images, held.train.images)
 
 
 def test_its_images_stand_where_the_split_says(config: DataConfig) -> None:

@@ -84,7 +84,8 @@ def test_a_search_opens_no_image_of_a_test_folder(folder: Path) -> None:
     broken.write_bytes(b"not an image")
 
     assert len(load_data(config(folder)).train) == 16
-    with pytest.raises(DataError, match=r"test/ant/broken.png is not a readable image .*; repair or remove it"):
+    message = r"1 of 1 images for test cannot be read: test/ant/broken.png \(no image that Pillow knows\); repair"
+    with pytest.raises(DataError, match=message):
         load_test_split(config(folder))
 
 
@@ -97,7 +98,7 @@ def test_a_search_opens_no_image_that_was_split_off_for_the_test(folder: Path, t
         files[index].write_bytes(b"not an image")
 
     assert load_data(config(copy)).fingerprint == load_data(config(folder)).fingerprint
-    with pytest.raises(DataError, match="is not a readable image"):
+    with pytest.raises(DataError, match="images for test cannot be read"):
         load_test_split(config(copy))
 
 
@@ -233,8 +234,11 @@ def truncated(folder: Path) -> None:
         (no_train, r"holds no folder train, but training; the layout is train/<class>/"),
         (empty_train, r"train holds no class folders; the layout is train/<class>/"),
         (two_roots, r"a/ and c/ both hold a folder train; set data.path to one"),
-        (sixteen_bits, r"ant/00.png is not a readable image \(its mode I;16 is neither .*\); repair or remove it"),
-        (truncated, r"train/ant/\d+.png is not a readable image"),
+        (sixteen_bits, r"ant/00.png \(its mode I;16 is neither .*\); repair or remove them"),
+        (
+            truncated,
+            r"6 of 12 images for train cannot be read: train/ant/\d+.png .* and 3 more; .* data.max_broken to 0.5",
+        ),
     ],
 )
 def test_a_mistake_in_a_folder_is_one_line(folder: Path, spoil: Callable[[Path], None], message: str) -> None:
@@ -267,7 +271,7 @@ def test_a_zip_that_rotted_names_the_image(folder: Path) -> None:
     path.write_bytes(content)
 
     # The image may be in the test split, which a search leaves closed.
-    refused(path, r"train/ant/00.png cannot be read: Bad CRC-32", split=SplitConfig(test=0))
+    refused(path, r"cannot be read: train/ant/00.png \(Bad CRC-32", split=SplitConfig(test=0))
 
 
 def test_a_missing_path_says_where_it_looked_and_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +294,7 @@ def test_an_image_that_may_not_be_read_is_named(folder: Path) -> None:
     for path in (folder / "train" / "ant").iterdir():
         path.chmod(0)
 
-    refused(folder, r"ant/\d+.png cannot be read: Permission denied")
+    refused(folder, r"ant/\d+.png \(Permission denied\)")
 
 
 @pytest.mark.skipif(not SHARED_ZIP.exists(), reason=f"{SHARED_ZIP} is missing")

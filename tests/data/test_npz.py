@@ -82,6 +82,10 @@ def test_a_file_that_was_replaced_is_read_again(tmp_path: Path) -> None:
             r"y_train goes up to 4 but holds no 1; number the classes from 0 without gaps",
         ),
         ({"x_train": X, "y_train": Y * 0}, r"y_train holds one class only"),
+        (
+            {"x_train": X.transpose(0, 3, 1, 2), "y_train": Y},
+            r"shape \(30, 3, 8, 8\).*channels come last: give x.transpose",
+        ),
         ({"x_train": X, "y_train": Y, "x_val": X, "y_val": Y + 1}, r"y_val holds label 3; y_train has classes 0 to 2"),
         ({"x_train": X, "y_train": np.array(["a"] * 30)}, r"y_train is <U1; labels must be whole numbers"),
         ({"x_train": X, "y_train": Y.astype(object)}, r"array 'y_train' cannot be read: Object arrays"),

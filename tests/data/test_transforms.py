@@ -10,6 +10,7 @@ from ecoNAS.data.datasets import DataSet, load_data
 from ecoNAS.data.images import Normalisation, measure_normalisation, resize_images
 from ecoNAS.data.transforms import Augmentation, Normaliser, augment, choose_augmentation
 from ecoNAS.errors import DataError
+from ecoNAS.recipe import TrainingConfig
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -93,19 +94,19 @@ def colour(tmp_path: Path) -> DataSet:
 
 
 def test_auto_shifts_grey_images_and_mirrors_colour_ones_too(digits: DataSet, colour: DataSet) -> None:
-    assert choose_augmentation("auto", digits) == Augmentation(max_shift=1)
-    assert choose_augmentation("auto", colour) == Augmentation(max_shift=4, mirrors=True)
-    assert choose_augmentation("shift", colour) == Augmentation(max_shift=4)
-    assert choose_augmentation("none", colour) == Augmentation()
+    assert choose_augmentation(TrainingConfig(), digits) == Augmentation(max_shift=1)
+    assert choose_augmentation(TrainingConfig(), colour) == Augmentation(max_shift=4, mirrors=True)
+    assert choose_augmentation(TrainingConfig(augment="shift"), colour) == Augmentation(max_shift=4)
+    assert choose_augmentation(TrainingConfig(augment="none"), colour) == Augmentation()
 
 
 def test_digits_are_never_mirrored(digits: DataSet) -> None:
     with pytest.raises(DataError, match=r"crop_flip mirrors images, .* choose shift"):
-        choose_augmentation("crop_flip", digits)
+        choose_augmentation(TrainingConfig(augment="crop_flip"), digits)
 
 
 def test_digits_in_colour_would_not_be_mirrored_either(colour: DataSet) -> None:
-    assert not choose_augmentation("auto", replace(colour, name="digits")).mirrors
+    assert not choose_augmentation(TrainingConfig(), replace(colour, name="digits")).mirrors
 
 
 def test_a_network_sees_pixels_less_their_mean_over_their_deviation(images: torch.Tensor) -> None:

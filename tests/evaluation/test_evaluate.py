@@ -115,7 +115,7 @@ def test_divergence_and_out_of_memory_are_outcomes(monkeypatch: pytest.MonkeyPat
     def explode(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("ecoNAS.evaluation.evaluate.train", explode)
+    monkeypatch.setattr("ecoNAS.evaluation.train_network.train", explode)
     evaluation = evaluate(task_of(setup_with()))
     assert evaluation.outcome is Outcome.INFEASIBLE
     assert evaluation.reason == str(error)

@@ -3,10 +3,11 @@
 import copy
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
-from networks import one_of_each_kind
+from networks import one_of_every_kind, small_hybrid
 from torch import nn
 
 from ecoNAS.architecture import Deployment, Problem
@@ -25,7 +26,7 @@ def one_thread() -> None:
 
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return build_network(one_of_each_kind(), Problem(input_channels=3, resolution=16, num_classes=4)).eval()
+    return build_network(small_hybrid(), Problem(input_channels=3, resolution=16, num_classes=4)).eval()
 
 
 def plain() -> nn.Module:
@@ -78,6 +79,34 @@ def test_the_deployment_decides_data_type_layout_and_threads() -> None:
     assert torch.get_num_threads() == 2
 
 
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_every_kind_of_block_runs_in_bf16_in_either_layout(layout: str) -> None:
+    torch.manual_seed(0)
+    own = build_network(one_of_every_kind(), Problem(input_channels=3, resolution=16, num_classes=4)).eval()
+    how = Deployment.model_validate({"dtype": "bf16", "layout": layout, "batch": 2})
+    runner = build_runner(copy.deepcopy(own), SHAPE, how, "cpu")
+    images_bchw, outputs_bk = batch_and_outputs(runner)  # type: ignore[arg-type]
+    assert outputs_bk.dtype == torch.bfloat16
+    with torch.inference_mode():
+        expected_bk = own(images_bchw.float().contiguous())
+    # bf16 has 8 bits of precision, and some thirty layers add up their roundings.
+    assert (outputs_bk.float() - expected_bk).abs().max() < 0.1 * expected_bk.abs().max()
+
+
+def test_a_process_compiles_every_network_however_many_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = list[torch.fx.GraphModule]()
+
+    def count(graph: torch.fx.GraphModule, examples: list[torch.Tensor]) -> Callable[..., object]:
+        compiled.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=count))
+    for width in range(4, 16):  # torch's limit is 8 for one piece of code
+        network = nn.Sequential(nn.Conv2d(3, width, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        TorchRunner(network, (width, 3, 8, 8), Deployment(runtime="compiled", batch=width), "cpu")
+    assert len(compiled) == 12
+
+
 @pytest.mark.parametrize("make", [TorchRunner, build_runner])
 def test_the_same_seed_gives_the_same_inputs(make: Callable[..., TorchRunner]) -> None:
     def first(seed: int) -> torch.Tensor:
@@ -105,17 +134,33 @@ def test_inputs_rotate_over_four_buffers() -> None:
     assert seen[warm_up : warm_up + 4] == seen[warm_up + 4 :]
 
 
-@pytest.mark.parametrize(
-    ("how", "part"),
-    [
-        (Deployment(form="fused"), "a network in fused form cannot be run yet; choose deployment.form training"),
-        (Deployment(form="fused", runtime="onnxruntime"), "in fused form"),
-        (Deployment(runtime="onnxruntime", dtype="bf16"), "ONNX Runtime has no bf16 on the CPU"),
-    ],
-)
-def test_what_no_runtime_can_do_is_refused(how: Deployment, part: str) -> None:
-    with pytest.raises(ArchitectureError, match=part):
-        build_runner(plain(), SHAPE, how, "cpu")
+def test_what_no_runtime_can_do_is_refused() -> None:
+    with pytest.raises(ArchitectureError, match="ONNX Runtime has no bf16 on the CPU"):
+        build_runner(plain(), SHAPE, Deployment(runtime="onnxruntime", dtype="bf16"), "cpu")
+
+
+def test_the_fused_form_runs_fused_and_leaves_the_network_as_it_is() -> None:
+    own = network()
+    runner = build_runner(own, SHAPE, Deployment(form="fused", batch=2), "cpu")
+
+    assert isinstance(runner, TorchRunner)
+    ran = runner._network
+    assert isinstance(ran, nn.Module)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in ran.modules())
+    assert any(isinstance(module, nn.BatchNorm2d) for module in own.modules())
+    images_bchw, outputs_bk = batch_and_outputs(runner)
+    with torch.inference_mode():
+        assert torch.allclose(outputs_bk, own(images_bchw), rtol=1e-3, atol=1e-5)
+
+
+def test_a_network_whose_fusion_is_wrong_is_refused() -> None:
+    class Wrong(nn.Conv2d):
+        def fuse(self) -> nn.Module:
+            return nn.Conv2d(3, 4, 3)
+
+    wrong = nn.Sequential(Wrong(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(ArchitectureError, match="fused form of this network computes something else: outputs"):
+        build_runner(wrong, SHAPE, Deployment(form="fused"), "cpu")
 
 
 def test_a_network_that_fails_says_how_it_was_run_in_one_line() -> None:

@@ -201,6 +201,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         yield Pair(machine, {"first": finish(first), "second": finish(second)})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["first", "second"])
 def test_joules_of_two_searches_at_once_are_watts_times_seconds(pair: Pair, name: str) -> None:
     run = pair.machine.load(name)
@@ -210,6 +211,7 @@ def test_joules_of_two_searches_at_once_are_watts_times_seconds(pair: Pair, name
     check_values(pair.machine.evaluations(name))
 
 
+@pytest.mark.long
 def test_nobody_trains_or_measures_while_a_profile_of_either_search_goes_on(pair: Pair) -> None:
     both = pair.machine.events("first") + pair.machine.events("second")
     assert len(phases(both, "profiling")) >= 6
@@ -217,6 +219,7 @@ def test_nobody_trains_or_measures_while_a_profile_of_either_search_goes_on(pair
     check_alone(both)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["first", "second"])
 def test_the_parts_of_the_bill_add_up_to_watts_times_seconds(pair: Pair, name: str) -> None:
     ledger = pair.machine.load(name).ledger
@@ -228,6 +231,7 @@ def test_the_parts_of_the_bill_add_up_to_watts_times_seconds(pair: Pair, name: s
     assert all(part >= 0 for part in parts)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["first", "second"])
 def test_members_of_the_front_are_measured_to_the_target_or_say_that_they_are_not(pair: Pair, name: str) -> None:
     evaluations = {evaluation.digest: evaluation for evaluation in pair.machine.evaluations(name)}
@@ -243,6 +247,7 @@ def test_members_of_the_front_are_measured_to_the_target_or_say_that_they_are_no
             assert any("above the target of 2.0%" in reason for reason in profile.reasons), (profile.reasons, refined)
 
 
+@pytest.mark.long
 def test_a_search_says_once_a_wait_that_another_one_measures(pair: Pair) -> None:
     device, num_said = host_identity(pair.machine.path), 0
     for name, other in (("first", "second"), ("second", "first")):
@@ -254,6 +259,7 @@ def test_a_search_says_once_a_wait_that_another_one_measures(pair: Pair) -> None
     assert num_said >= 2
 
 
+@pytest.mark.long
 def test_the_bill_of_a_driver_that_died_while_it_measured_the_front_again_is_a_lower_bound(pair: Pair) -> None:
     events = pair.machine.events("first")
     again = RunStarted(resumed=True, trials=3, sampler="random", energy="rapl")

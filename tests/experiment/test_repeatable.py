@@ -18,7 +18,9 @@ def search(folder: Path, trials: int, *, resume: bool = False, **changes: object
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("proxies", [(), ("naswot", "snip")], ids=["plain", "proxies"])
+@pytest.mark.parametrize(
+    "proxies", [(), pytest.param(("naswot", "snip"), marks=pytest.mark.long)], ids=["plain", "proxies"]
+)
 def test_a_resumed_search_trains_what_it_would_have_trained(tmp_path: Path, proxies: tuple[str, ...]) -> None:
     named = {"search.proxies": list(proxies)}
     whole = search(tmp_path / "whole", 14, **named)

@@ -14,6 +14,7 @@ EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 TINY = [
     "search.trials=2",
     "search.sampler=random",
+    "search.halving=null",  # one epoch leaves no room for a rung
     "training.epochs=1",
     "workers={kind: in_process, device: cpu}",
     "report.every_s=1000",

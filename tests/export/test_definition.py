@@ -11,7 +11,7 @@ import pytest
 import torch
 from bottleneck_block import Bottleneck, NeedsMore
 from hypothesis import given, settings
-from networks import EXAMPLE_SPECS, architectures, one_of_each_kind, problems
+from networks import EXAMPLE_SPECS, architectures, problems, small_hybrid
 from torch import nn
 
 from ecoNAS.architecture import Architecture, Problem, StageSpec, StemSpec
@@ -47,7 +47,7 @@ def executed(source: str) -> dict[str, Any]:
 def use(monkeypatch: pytest.MonkeyPatch, block: type[nn.Module]) -> None:
     """Let `block` stand behind the kind 'convnext'."""
 
-    def made(spec: Any, in_width: int, out_width: int, stride: int) -> Constructor:
+    def made(spec: Any, in_width: int, out_width: int, stride: int, in_size: int) -> Constructor:
         return call(block, in_width, out_width, stride)
 
     monkeypatch.setitem(registry.BLOCKS, "convnext", made)
@@ -75,14 +75,14 @@ def test_any_definition_computes_the_same_with_the_same_weights(architecture: Ar
 
 
 def test_it_imports_torch_and_timm_only() -> None:
-    source = render_definition(one_of_each_kind(), CIFAR, COSTS)
+    source = render_definition(small_hybrid(), CIFAR, COSTS)
 
     assert imported_packages(source) == {"functools", "pathlib", "torch", "timm", "safetensors"}
     assert "import ecoNAS" not in source
 
 
 def test_it_says_what_it_is() -> None:
-    source = render_definition(one_of_each_kind(), CIFAR, COSTS)
+    source = render_definition(small_hybrid(), CIFAR, COSTS)
     docstring = ast.get_docstring(ast.parse(source))
 
     assert docstring is not None
@@ -93,7 +93,7 @@ def test_it_says_what_it_is() -> None:
 
 def test_it_passes_a_linter(tmp_path: Path) -> None:
     path = tmp_path / "model.py"
-    path.write_text(render_definition(one_of_each_kind(), CIFAR, COSTS), encoding="utf-8")
+    path.write_text(render_definition(small_hybrid(), CIFAR, COSTS), encoding="utf-8")
     command = [sys.executable, "-m", "ruff", "check", "--isolated", "--line-length=120", "--select=E,F,I,B,D1,UP"]
     done = subprocess.run([*command, "--ignore=D107", str(path)], capture_output=True, text=True, check=False)
 
@@ -101,7 +101,7 @@ def test_it_passes_a_linter(tmp_path: Path) -> None:
 
 
 def test_only_the_adapters_that_are_used_are_copied() -> None:
-    assert "class TokenBlock" in render_definition(one_of_each_kind(), CIFAR, COSTS)
+    assert "class TokenBlock" in render_definition(small_hybrid(), CIFAR, COSTS)
     assert "class TokenBlock" not in render_definition(CONVNEXT, CIFAR, COSTS)
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from networks import one_of_each_kind
+from networks import one_of_every_kind, randomise_statistics, small_hybrid
 from safetensors.torch import load_file, save_file
 
-from ecoNAS.architecture import Architecture, Candidate, Problem
+from ecoNAS.architecture import Candidate, Problem, ReadyArchitecture, load_architecture
 from ecoNAS.costs.counts import CostTable
 from ecoNAS.errors import ExportError
 from ecoNAS.export import folder
@@ -28,7 +28,7 @@ Weights = dict[str, torch.Tensor]
 
 @pytest.fixture
 def evaluation(make_evaluation: Callable[..., Evaluation]) -> Evaluation:
-    candidate = Candidate(architecture=one_of_each_kind())
+    candidate = Candidate(architecture=small_hybrid())
     costs = CostTable(PROBLEM).costs(candidate.architecture)
     return make_evaluation(candidate=candidate, problem=PROBLEM, costs=costs)
 
@@ -37,7 +37,7 @@ def evaluation(make_evaluation: Callable[..., Evaluation]) -> Evaluation:
 def weights() -> Weights:
     """Random weights, with statistics of batch norm that are not those of a fresh network."""
     torch.manual_seed(0)
-    state = build_network(one_of_each_kind(), PROBLEM).state_dict()
+    state = build_network(small_hybrid(), PROBLEM).state_dict()
     for name, value in state.items():
         if name.endswith("running_mean"):
             value.normal_()
@@ -63,10 +63,40 @@ def test_an_export_is_whole_and_verified(evaluation: Evaluation, weights: Weight
     assert [path.name for path in out.parent.iterdir()] == ["knee"]
     assert verification.files == {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in names}
     assert json.loads((out / "verification.json").read_text()) == verification.model_dump(mode="json")
-    assert Architecture.load(out / "architecture.json") == evaluation.candidate.architecture
+    assert load_architecture(out / "architecture.json") == evaluation.candidate.architecture
     saved = load_file(out / "weights.safetensors")
     assert all(torch.equal(saved[name], weights[name]) for name in weights)
     check_what_is_told(out)
+
+
+def test_every_kind_of_block_is_rebuilt_where_there_is_no_econas(
+    make_evaluation: Callable[..., Evaluation], tmp_path: Path
+) -> None:
+    architecture = one_of_every_kind()
+    torch.manual_seed(0)
+    network = build_network(architecture, PROBLEM)
+    randomise_statistics(network)
+    costs = CostTable(PROBLEM).costs(architecture)
+    evaluation = make_evaluation(candidate=Candidate(architecture=architecture), problem=PROBLEM, costs=costs)
+
+    assert export_architecture(evaluation, network.state_dict(), DATA, tmp_path / "out").verified
+
+
+def test_a_ready_model_is_one_call_of_timm_that_downloads_nothing(
+    make_evaluation: Callable[..., Evaluation], tmp_path: Path
+) -> None:
+    architecture, problem = ReadyArchitecture(timm="test_vit"), PROBLEM.model_copy(update={"resolution": 32})
+    torch.manual_seed(0)
+    network = build_network(architecture, problem)
+    costs = CostTable(problem).costs(architecture)
+    evaluation = make_evaluation(candidate=Candidate(architecture=architecture), problem=problem, costs=costs)
+    verification = export_architecture(evaluation, network.state_dict(), DATA, tmp_path / "out")
+    definition = (tmp_path / "out" / "model.py").read_text()
+
+    assert verification.verified
+    assert load_architecture(tmp_path / "out" / "architecture.json") == architecture
+    assert "create_model('test_vit', pretrained=False, in_chans=3, num_classes=4, img_size=32)" in definition
+    assert "class Network" not in definition
 
 
 def check_what_is_told(out: Path) -> None:
@@ -146,7 +176,7 @@ def test_diverged_weights_are_refused(evaluation: Evaluation, weights: Weights, 
 def test_costs_of_another_architecture_are_refused(
     make_evaluation: Callable[..., Evaluation], weights: Weights, tmp_path: Path
 ) -> None:
-    evaluation = make_evaluation(candidate=Candidate(architecture=one_of_each_kind()), problem=PROBLEM)
+    evaluation = make_evaluation(candidate=Candidate(architecture=small_hybrid()), problem=PROBLEM)
 
     with pytest.raises(ExportError, match="costs in the evaluation are not those of its architecture"):
         export_architecture(evaluation, weights, DATA, tmp_path / "out")

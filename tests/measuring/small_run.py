@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ecoNAS.architecture import Architecture, Candidate, Deployment, HeadSpec, MBConvSpec, Problem, StageSpec, StemSpec
+from ecoNAS.architecture import Architecture, Candidate, Deployment, HeadSpec, Problem, StageSpec, StemSpec
+from ecoNAS.block_specs import MBConvSpec
 from ecoNAS.events import RunEnded, RunStarted, TrialEnded, TrialProposed, TrialStarted
 from ecoNAS.joules import MeasuredJoules
 from ecoNAS.measurement import DeviceState, Latency, Measurement, MeterInfo

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 import pytest
+import torch
 from fake_powercap import FakePowercap
 from small_run import PROBLEM, architecture, candidate, write_small_run
 
@@ -146,12 +147,24 @@ def test_nothing_is_left_behind_on_a_full_disk(tmp_path: Path, monkeypatch: pyte
     assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
 
 
-def test_a_network_in_a_form_that_cannot_be_run_is_not_packed_as_another(run_folder: Path, tmp_path: Path) -> None:
+def test_a_network_in_fused_form_is_packed_fused_with_its_own_costs(run_folder: Path, tmp_path: Path) -> None:
     (subject,) = find_subjects(str(run_folder), Images(), "0")
-    said = list[str]()
+    jobs, said = plan_jobs([subject], {"form": ["training", "fused"]}), list[str]()
+    assert write_bundle(jobs, tmp_path / "out", said.append) == 2
+    assert said == [f"packing trial 0 (batch 4, eager, fp32{form})" for form in ("", ", fused")]
+    plain, fused = json.loads((tmp_path / "out/networks.json").read_text())
+    states = [torch.export.load(tmp_path / "out" / item["files"]["torch"]).state_dict for item in (plain, fused)]
+    assert [any("running_mean" in name for name in state) for state in states] == [True, False]
+    assert fused["costs"]["macs"] == plain["costs"]["macs"]
+    assert fused["costs"]["params"] < plain["costs"]["params"]
+
+
+def test_an_onnx_file_has_no_other_form(tmp_path: Path) -> None:
+    job, said = strange(tmp_path / "a.onnx"), list[str]()
+    how = Deployment(runtime="onnxruntime", form="fused")
     with pytest.raises(EcoNASError, match="no network could be packed"):
-        write_bundle([Job(subject, Deployment(form="fused"))], tmp_path / "out", said.append)
-    assert "fused form cannot be run yet" in said[1]
+        write_bundle([Job(job.subject, how)], tmp_path / "out", said.append)
+    assert "is run as it is, in the form it was written in; leave out --form" in said[1]
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
 from ecoNAS.architecture import Problem
-from ecoNAS.errors import ConfigError
+from ecoNAS.errors import ArchitectureError
 from ecoNAS.models.baseline import build_baseline
 
 DIGITS = Problem(input_channels=1, resolution=32, num_classes=7)
@@ -21,15 +21,15 @@ def test_a_model_of_fixed_size_is_made_for_the_size_of_the_images() -> None:
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest_ones() -> None:
-    with pytest.raises(ConfigError, match=r"timm model 'mobilenet3_small_050'.*did you mean 'mobilenetv3_small"):
+    with pytest.raises(ArchitectureError, match=r"timm model 'mobilenet3_small_050'.*did you mean 'mobilenetv3_small"):
         build_baseline("mobilenet3_small_050", DIGITS)
 
 
 def test_a_name_of_nothing_is_answered_with_small_models() -> None:
-    with pytest.raises(ConfigError, match="known: mobilenetv3_small_050"):
+    with pytest.raises(ArchitectureError, match="known: mobilenetv3_small_050"):
         build_baseline("hf-hub:some/model", DIGITS)
 
 
 def test_an_unknown_tag_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"resnet18\.nosuch.*leave out what follows the dot"):
+    with pytest.raises(ArchitectureError, match=r"resnet18\.nosuch.*leave out what follows the dot"):
         build_baseline("resnet18.nosuch", DIGITS)

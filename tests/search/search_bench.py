@@ -11,7 +11,7 @@ from ecoNAS.architecture import Architecture, Candidate, Deployment, Problem, de
 from ecoNAS.costs.constraints import Constraint, parse_constraint
 from ecoNAS.costs.screen import GateTally, screen
 from ecoNAS.evaluation.objectives import OBJECTIVES, Objectives
-from ecoNAS.evaluation.workers import InProcessWorkers
+from ecoNAS.evaluation.workers import InProcessWorkers, Workers
 from ecoNAS.records import Costs, Evaluation, Outcome, Score, Training, TrainingKey, now
 from ecoNAS.run_folder import RunFolder
 from ecoNAS.search.beliefs import Target
@@ -40,7 +40,7 @@ class FakeTask:
     level: int = 0
 
 
-def fake_costs(architecture: Architecture) -> Costs:
+def fake_costs(architecture: Architecture, resolution: int | None = None) -> Costs:
     """Costs that grow with widths and depths; the numbers mean nothing."""
     params = sum(stage.width * stage.depth * 10 for stage in architecture.stages) + architecture.stem.width
     return Costs(params=params, macs=params * 7, activation_memory_bytes=params)
@@ -90,6 +90,8 @@ class Bench:
     budget: Budget = field(default_factory=Budget)
     plateau: Plateau | None = None
     factor: float = 0.0  # of halving; 0 for none
+    workers: Callable[[Callable[[FakeTask], Evaluation]], Workers[FakeTask, Evaluation]] = InProcessWorkers
+    training_of: Callable[[FakeTask], str | None] = lambda task: None
     evaluated: list[str] = field(default_factory=list)
     parts: list[tuple[int, int]] = field(default_factory=list)
 
@@ -119,7 +121,8 @@ class Bench:
             Parts(
                 space=space,
                 study=study,
-                workers=InProcessWorkers(self._evaluate),
+                workers=self.workers(self._evaluate),
+                training_of=self.training_of,
                 folder=self.folder,
                 memory=memory,
                 tally=GateTally(constraints),

@@ -1,12 +1,15 @@
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+import yaml
 from optuna.trial import TrialState
-from search_bench import Bench, FakeTask, fake_evaluation
+from search_bench import SPACES, Bench, FakeTask, fake_evaluation
 
+from ecoNAS.evaluation.workers import Finished
 from ecoNAS.events import Event, RunEnded, ScaleFixed, TrialEnded, TrialProposed
 from ecoNAS.records import Evaluation, Outcome
 from ecoNAS.search.budget import Budget
@@ -37,6 +40,55 @@ def test_a_search_evaluates_exactly_the_trials_asked_for_and_none_twice(bench: B
     assert len(bench.folder.evaluations()) == 25
     complete = bench.study().get_trials(states=(TrialState.COMPLETE,))
     assert len(complete) == 25
+
+
+class ThreeAtATime:
+    """Workers that finish in the order in which they began; remembers which trainings were under way together."""
+
+    capacity = 3
+
+    def __init__(self, run: Callable[[FakeTask], Evaluation]) -> None:
+        self._run, self._tasks = run, list[FakeTask]()
+        self.together = list[list[str]]()
+
+    def submit(self, task: FakeTask) -> None:
+        self._tasks.append(task)
+        self.together.append([architecture_of(task) for task in self._tasks])
+
+    def next_finished(self, timeout_s: float) -> Finished[FakeTask, Evaluation] | None:
+        task = self._tasks.pop(0)
+        return Finished(task, self._run(task))
+
+    def close(self) -> None:
+        self._tasks.clear()
+
+
+def architecture_of(task: FakeTask) -> str:
+    return task.candidate.architecture.digest
+
+
+@pytest.mark.parametrize("factor", [0.0, 2.0])
+def test_no_two_candidates_are_in_the_same_training_at_a_time(bench: Bench, tmp_path: Path, factor: float) -> None:
+    """One that shares its training with another waits, is not forgotten, and does not keep others waiting."""
+    values = yaml.safe_load((SPACES / "smoke.yaml").read_text())
+    values["stages"] = [{**values["stages"][0], "block": {"fused_mbconv": {"kernel_size": 3, "expansion": 1}}}]
+    values["deployment"] = {"threads": [1, 2, 3, 4], "batch": [1, 8]}
+    (tmp_path / "deployed.yaml").write_text(yaml.safe_dump(values))  # 4 architectures, 8 deployments of each
+    made = list[ThreeAtATime]()
+
+    def three(run: Callable[[FakeTask], Evaluation]) -> ThreeAtATime:
+        made.append(ThreeAtATime(run))
+        return made[-1]
+
+    bench.space_name, bench.trials, bench.factor = str(tmp_path / "deployed"), 16, factor
+    bench.workers, bench.training_of = three, architecture_of
+    assert bench.loop().run().reason == "trials"
+
+    (workers,) = made
+    assert all(len(set(keys)) == len(keys) for keys in workers.together)
+    assert max(map(len, workers.together)) == 3
+    finished = [event for event in ended(bench) if event.outcome in (Outcome.EVALUATED, Outcome.STOPPED)]
+    assert len({event.digest for event in finished}) == len(finished) == 16
 
 
 def test_optuna_holds_the_values_of_every_evaluation(bench: Bench) -> None:

@@ -7,7 +7,8 @@ import pytest
 from optuna.trial import TrialState
 from search_bench import RUNGS, Bench, FakeTask, fake_evaluation
 
-from ecoNAS.events import Event, EventLog, RungReached, TrialEnded, TrialPromoted
+from ecoNAS.event_log import EventLog
+from ecoNAS.events import Event, RungReached, TrialEnded, TrialPromoted
 from ecoNAS.records import Evaluation, Outcome
 from ecoNAS.search.budget import Budget
 

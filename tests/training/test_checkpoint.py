@@ -67,6 +67,6 @@ def test_weights_of_another_version_are_refused(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
     path, first, other = tmp_path / "1.safetensors", network(), network(8)
-    save_checkpoint(first, torch.optim.AdamW(first.parameters()), path)
+    save_checkpoint(first, torch.optim.AdamW(first.parameters()), None, path)
     with pytest.raises(RunFolderError, match="does not fit this architecture"):
-        load_checkpoint(other, torch.optim.AdamW(other.parameters()), path)
+        load_checkpoint(other, torch.optim.AdamW(other.parameters()), None, path)

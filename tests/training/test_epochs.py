@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from ecoNAS.config import DataConfig, EarlyConfig, FreezeConfig, TrainingConfig
+from ecoNAS.config import DataConfig
 from ecoNAS.data.datasets import load_data
+from ecoNAS.recipe import EarlyConfig, FreezeConfig, TrainingConfig
 from ecoNAS.training.epochs import images_of, plan_epochs
 from ecoNAS.training.seeding import seeded
 from ecoNAS.training.trainer import EpochResult, train

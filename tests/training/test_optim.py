@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from ecoNAS.config import TrainingConfig
+from ecoNAS.recipe import TrainingConfig
 from ecoNAS.training.optim import build_optimizer, build_schedule
 
 

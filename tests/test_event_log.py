@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ecoNAS.errors import RunFolderError
+from ecoNAS.event_log import EventLog
 from ecoNAS.events import (
     Event,
-    EventLog,
     Phase,
     RunEnded,
     RunStarted,
@@ -140,7 +140,8 @@ def test_a_disk_that_fills_up_leaves_no_torn_line(log: EventLog, monkeypatch: py
 
 def test_events_of_several_processes_do_not_tear_each_other(log: EventLog) -> None:
     program = (
-        "import sys; from pathlib import Path; from ecoNAS.events import EventLog, WorkerLost\n"
+        "import sys; from pathlib import Path; from ecoNAS.event_log import EventLog\n"
+        "from ecoNAS.events import WorkerLost\n"
         "log = EventLog(Path(sys.argv[1]))\n"
         "for trial in range(50): log.append(WorkerLost(trial=trial, reason=sys.argv[2] * 500))"
     )

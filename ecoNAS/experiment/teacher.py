@@ -1,0 +1,83 @@
+"""A teacher as a user names it: the folder of an export, or a timm model, which is trained first."""
+
+import logging
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+from ecoNAS.architecture import Problem, load_architecture
+from ecoNAS.errors import ArchitectureError, RunFolderError, TeacherError
+from ecoNAS.evaluation.parts import forget_parts, train_in_parts
+from ecoNAS.evaluation.teacher import Teacher
+from ecoNAS.experiment.setup import Setup
+from ecoNAS.models.baseline import build_baseline, has_fixed_size, read_by
+from ecoNAS.recipe import DistillationConfig, TrainingConfig
+from ecoNAS.training.failures import InfeasibleTrainingError
+
+logger = logging.getLogger(__name__)
+
+KEY_DIGITS = 16
+
+
+def find_teacher(name: str, setup: Setup, recipe: TrainingConfig, folder: Path, problems: Iterable[Problem]) -> Teacher:
+    """Return the teacher that a user named.
+
+    Args:
+        name: The folder of an export, or a name of timm's.
+        setup: Of the refit.
+        recipe: That a timm model is trained with, unless it was.
+        folder: The run folder; such a model's weights lie in `refit/teacher`.
+        problems: The images that it is to judge, as large as its pupils see them.
+
+    Raises:
+        RunFolderError: if a folder is no export, or one for other images.
+        ArchitectureError: if timm knows no such model, or it cannot read these images.
+        TeacherError: if its own training came to nothing.
+    """
+    if Path(name).is_dir():
+        exported = _exported(Path(name))
+        for problem in problems:
+            exported.build(problem)
+        return exported
+    _check_reads(name, setup.problem, problems)
+    task = setup.ready_model_task(name, folder)
+    place = f"refit/teacher/{name}"
+    place += f"-{recipe.digest[:KEY_DIGITS]}"
+    weights = f"{place}.safetensors"
+    if not (folder / weights).exists():
+        (folder / "refit" / "teacher").mkdir(parents=True, exist_ok=True)
+        logger.info("training the teacher %s for %d epochs", name, recipe.epochs)
+        changes = {"recipe": recipe, "weights": weights, "checkpoints": f"{place}.parts", "until": None}
+        task = task.model_copy(update=changes)
+        try:
+            train_in_parts(task)
+        except InfeasibleTrainingError as error:
+            raise TeacherError(f"--teacher {name}: its own training came to nothing: {error}") from None
+        forget_parts(task)
+    return Teacher(network=name, weights=folder / weights)
+
+
+def learning_from(teacher: Teacher, how: DistillationConfig) -> DistillationConfig:
+    """Return the part of a recipe that learns from a teacher; the digest of the recipe says from which."""
+    known = teacher.network if isinstance(teacher.network, str) else teacher.network.digest[:KEY_DIGITS]
+    of = sha256(teacher.weights.read_bytes()).hexdigest()[:KEY_DIGITS]
+    return how.model_copy(update={"teacher": f"{known}:{of}"})
+
+
+def _check_reads(name: str, problem: Problem, others: Iterable[Problem]) -> None:
+    """Raise ArchitectureError unless a timm model made for `problem` reads images of the other sizes, too."""
+    model = build_baseline(name, problem)
+    for other in others:
+        if other != problem and has_fixed_size(name):
+            raise ArchitectureError(
+                f"--teacher {name} reads images of one size only, and some networks see {other.resolution} pixels in "
+                f"place of {problem.resolution}; choose another teacher"
+            )
+        read_by(model, name, other)
+
+
+def _exported(folder: Path) -> Teacher:
+    architecture, weights = folder / "architecture.json", folder / "weights.safetensors"
+    if not architecture.exists() or not weights.exists():
+        raise RunFolderError(f"{folder} is no export: it holds no architecture.json and weights.safetensors")
+    return Teacher(network=load_architecture(architecture), weights=weights)
