@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from ecoNAS.analysis.html import items, say
-from ecoNAS.analysis.refitted import cells, headings, notes, read_refitted, verdicts
+from ecoNAS.analysis.refitted import cells, headings, notes, read_refitted
 from ecoNAS.analysis.run import Run
+from ecoNAS.analysis.verdicts import verdicts
 
 
 def refit_section(run: Run) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""What a refit came to: test accuracy with its interval, joules measured again, and who dominates whom.
+"""What a refit came to: test accuracy with its interval, and joules measured again.
 
 A network is judged by the mean of its trainings. Its interval has the error of the images, which all trainings share,
 and that of the seeds, by Student's t since there are few. Whether the search ranked its networks rightly is told by
@@ -117,31 +117,6 @@ def rank_agreement(rows: Sequence[Refitted]) -> float | None:
     return None if math.isnan(tau) else tau  # as where all are alike
 
 
-def verdicts(rows: Sequence[Refitted]) -> list[str]:
-    """Return who dominates whom among searched networks and ready models, one sentence each, with what is uncertain."""
-    found = list[str]()
-    for ready in (row for row in rows if row.trial is None):
-        better = [row for row in rows if row.trial is not None and _dominates(row, ready)]
-        worse = [row for row in rows if row.trial is not None and _dominates(ready, row)]
-        if better:
-            names = ", ".join(row.name for row in better)
-            sure = [row.name for row in better if row.interval[0] > ready.interval[1]]
-            how = _how_sure(sure)
-            found.append(f"{ready.name} is beaten by {names}, as accurate or more for no more {_cost(ready)}; {how}.")
-        if worse:
-            names = ", ".join(row.name for row in worse)
-            how = _how_sure([row.name for row in worse if row.interval[1] < ready.interval[0]])
-            advice = "" if better else ": take it instead"
-            found.append(f"{ready.name}, a ready model, beats {names}{advice}; {how}.")
-        if not better and not worse:
-            found.append(f"{ready.name} neither beats nor is beaten by any network of the search.")
-    return found
-
-
-def _how_sure(names: Sequence[str]) -> str:
-    return f"surely so: {', '.join(names)}" if names else "though the intervals of their accuracies overlap"
-
-
 def refitted_json(rows: Sequence[Refitted]) -> list[dict[str, Any]]:  # Any: JSON
     """Return networks as plain JSON."""
     return [
@@ -250,27 +225,3 @@ def _half(scores: Sequence[Score]) -> float:
         return images
     seeds = stdev(score.value for score in scores) / math.sqrt(len(scores))
     return math.hypot(images, float(student.ppf(0.975, len(scores) - 1)) * seeds)
-
-
-def _dominates(one: Refitted, other: Refitted) -> bool:
-    """Return whether one is at least as accurate for at most the joules, or the MACs where joules do not compare."""
-    mine, theirs = _price(one, other)
-    return (
-        one.test.value >= other.test.value
-        and mine <= theirs
-        and (one.test.value, -mine)
-        != (
-            other.test.value,
-            -theirs,
-        )
-    )
-
-
-def _price(one: Refitted, other: Refitted) -> tuple[float, float]:
-    if one.energy is not None and other.energy is not None and one.energy.kind == other.energy.kind:
-        return one.energy.value_j, other.energy.value_j
-    return float(one.costs.macs), float(other.costs.macs)
-
-
-def _cost(row: Refitted) -> str:
-    return "joules per image" if row.energy is not None else "MACs"

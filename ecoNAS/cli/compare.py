@@ -168,7 +168,8 @@ def _show(found: "Run", comparison: "Comparison", *, is_refitted: bool) -> None:
     from rich.text import Text
 
     from ecoNAS.analysis.quantities import format_quantity, format_score
-    from ecoNAS.analysis.refitted import read_refitted, verdicts
+    from ecoNAS.analysis.refitted import read_refitted
+    from ecoNAS.analysis.verdicts import verdicts
 
     console = Console(highlight=False)
     console.print(Text(f"Trial {comparison.trial} of {found.name} against ready models\n", style="bold"))

@@ -138,8 +138,8 @@ def show(found: "Run", *, as_json: bool) -> None:
         rank_agreement,
         read_refitted,
         refitted_json,
-        verdicts,
     )
+    from ecoNAS.analysis.verdicts import verdicts
 
     rows = read_refitted(found)
     if as_json:

@@ -41,7 +41,7 @@ def train_network(task: NetworkTask, at_batch_boundary: Callable[[], None] = lam
         DataError: if the data is not what the study was started with.
         InfeasibleTrainingError: if it diverged or ran out of memory.
     """
-    started, key = now(), task.training_key
+    started = now()
     lane = Lane(compute_device(task.device, task.energy.root))
     with ExitStack() as stack:
         meter = stack.enter_context(_training_meter(task)) if _may_meter_training(task) else None
@@ -56,27 +56,12 @@ def train_network(task: NetworkTask, at_batch_boundary: Callable[[], None] = lam
         data, network = _load(task), task.build_seeded()
         begins_with = task.start_from if not task.since else None  # a checkpoint holds what was made of it
         inherited = fill_from(network, begins_with) if begins_with is not None else 0.0
-        start = Start(task.since, partial(load_checkpoint, path=task.checkpoint(task.since))) if task.since else None
-        keep = partial(_keep, task, network) if task.until is not None else None
 
         def boundary() -> None:
             at_batch_boundary()
             turn.yield_()
 
-        epochs: list[EpochResult] = list(
-            train(
-                network,
-                data,
-                task.recipe,
-                key.seed,
-                task.device,
-                at_batch_boundary=boundary,
-                start=start,
-                until=task.until,
-                keep=keep,
-                teacher=task.teacher.build(task.problem) if task.teacher is not None else None,
-            )
-        )
+        epochs = _epochs(task, network, data, boundary)
         weights = task.weights if task.until is None else None
         if task.run_folder is not None and weights is not None:
             save_weights(network, task.run_folder / weights)
@@ -85,7 +70,7 @@ def train_network(task: NetworkTask, at_batch_boundary: Callable[[], None] = lam
     assert last.validation_predictions is not None
     assert last.probabilities_nk is not None
     return Training(
-        key=key,
+        key=task.training_key,
         accuracy=last.accuracy,
         curve=tuple(epoch.record for epoch in epochs),
         num_train_images=len(data.train),
@@ -102,6 +87,25 @@ def train_network(task: NetworkTask, at_batch_boundary: Callable[[], None] = lam
         paused_s=turn.paused_s,
         started=started,
         ended=ended,
+    )
+
+
+def _epochs(task: NetworkTask, network: nn.Module, data: DataSet, boundary: Callable[[], None]) -> list[EpochResult]:
+    """Train from where the task begins to where it ends."""
+    since = task.since
+    return list(
+        train(
+            network,
+            data,
+            task.recipe,
+            task.training_key.seed,
+            task.device,
+            at_batch_boundary=boundary,
+            start=Start(since, partial(load_checkpoint, path=task.checkpoint(since))) if since else None,
+            until=task.until,
+            keep=partial(_keep, task, network) if task.until is not None else None,
+            teacher=task.teacher.build(task.problem) if task.teacher is not None else None,
+        )
     )
 
 

@@ -4,13 +4,13 @@ All are looked at before a search, since they are few and each is counted once a
 found out where the space is read.
 """
 
-from ecoNAS.architecture import Problem, ReadyArchitecture
+from ecoNAS.architecture import ReadyArchitecture
 from ecoNAS.config import ExperimentConfig, WeightsConfig
 from ecoNAS.costs.counts import CostTable
-from ecoNAS.errors import ArchitectureError, EcoNASError, RunFolderError
+from ecoNAS.errors import EcoNASError, RunFolderError
 from ecoNAS.experiment.deployable import resolutions
 from ecoNAS.experiment.start import weights_in
-from ecoNAS.models.baseline import build_baseline, has_fixed_size, read_by
+from ecoNAS.models.baseline import check_reads
 from ecoNAS.space.search_space import SearchSpace
 from ecoNAS.training.epochs import early_resolution
 
@@ -28,7 +28,8 @@ def check_ready_models(config: ExperimentConfig, space: SearchSpace, table: Cost
             try:
                 table.costs(ReadyArchitecture(timm=name), resolution)
                 if early is not None:
-                    _check_early(name, table.problem.at(resolution), early_resolution(resolution, early.resolution))
+                    full, small = table.problem.at(resolution), early_resolution(resolution, early.resolution)
+                    check_reads(name, full, [full.at(small)], "leave it out, or training.early.resolution")
             except EcoNASError as error:
                 raise config.error(("search_space",), f"space '{space.file.name}': {error}") from None
         if isinstance(start, WeightsConfig) and start.weights.is_dir():
@@ -36,12 +37,3 @@ def check_ready_models(config: ExperimentConfig, space: SearchSpace, table: Cost
                 weights_in(start.weights, (name,))
             except RunFolderError as error:
                 raise config.error(("start", "weights"), str(error)) from None
-
-
-def _check_early(name: str, problem: Problem, resolution: int) -> None:
-    """Raise ArchitectureError unless a model made for `problem` reads the smaller images of early epochs."""
-    if resolution == problem.resolution:
-        return
-    if has_fixed_size(name):
-        raise ArchitectureError(f"{name} reads images of one size only; leave it out, or training.early.resolution")
-    read_by(build_baseline(name, problem), name, problem.at(resolution))

@@ -9,14 +9,11 @@ import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
 from ecoNAS.analysis.ledger import Ledger, read_ledger
-from ecoNAS.analysis.quantities import format_quantity
 from ecoNAS.architecture import AnyArchitecture, Candidate
 from ecoNAS.block_conformance import check_architecture
 from ecoNAS.config import HalvingConfig
 from ecoNAS.costs.screen import GateTally
 from ecoNAS.data.audit import DataAudit
-from ecoNAS.data.datasets import DataSet
-from ecoNAS.data.look_over import AuditedSplit, look_over
 from ecoNAS.energy.lane import Lane
 from ecoNAS.energy.lane_files import LaneStatus
 from ecoNAS.energy.select import select_meter
@@ -25,23 +22,24 @@ from ecoNAS.evaluation.devices import compute_device, gpu_uuid
 from ecoNAS.evaluation.evaluate import evaluate
 from ecoNAS.evaluation.profiling import owner_of
 from ecoNAS.evaluation.workers import Desk
-from ecoNAS.events import BaselineProfiled, DataLookedOver, Event, RunEnded, RunStarted, profiling
+from ecoNAS.events import Event, RunEnded
 from ecoNAS.experiment.halving import Checkpoints, join, rungs_of
 from ecoNAS.experiment.interrupt import Interrupt
 from ecoNAS.experiment.lane_notice import LaneNotice
-from ecoNAS.experiment.measure_first import Laboratory, MeasuredFirst
+from ecoNAS.experiment.measure_first import Laboratory
 from ecoNAS.experiment.metering import Prices, RunMeter
+from ecoNAS.experiment.opening import say_started, write_beginning
 from ecoNAS.experiment.outputs import Reporter, write_outputs
 from ecoNAS.experiment.resume import check_meter, check_unchanged, write_config
 from ecoNAS.experiment.setup import Setup
-from ecoNAS.experiment.shared_trainings import SharedTrainings, training_of
-from ecoNAS.experiment.start import Heritage, as_given
+from ecoNAS.experiment.shared_trainings import training_of
+from ecoNAS.experiment.start import as_given
 from ecoNAS.experiment.study import open_run_study
-from ecoNAS.experiment.warm_start import WarmStart, queued
+from ecoNAS.experiment.tasks import Tasks
+from ecoNAS.experiment.warm_start import queued
 from ecoNAS.experiment.workers import AnyWorkers, next_stage, open_workers
-from ecoNAS.export.formats import DataCard
 from ecoNAS.records import Evaluation
-from ecoNAS.run_folder import RunFolder, describe_environment, write_atomically
+from ecoNAS.run_folder import RunFolder
 from ecoNAS.search.budget import Budget
 from ecoNAS.search.growth import Growth, Plateau
 from ecoNAS.search.loop import SearchLoop
@@ -97,11 +95,7 @@ def run_search(setup: Setup, folder: RunFolder, *, resume: bool, watcher: Watche
             check_meter(setup.reference, folder)
         write_config(setup.config, folder)
         if not resume:
-            write_atomically(folder.environment, describe_environment(setup.config.search.seed).encode())
-            audit = look_over(setup.config.data, setup.data)
-            split = AuditedSplit(**setup.data.split.model_dump(), audit=audit)
-            write_atomically(folder.split, split.model_dump_json(indent=1).encode())
-            write_atomically(folder.data, _data_card(setup).model_dump_json(indent=1).encode())
+            audit = write_beginning(setup, folder)
         try:
             ended = _search(setup, folder, watcher, interrupt, audit)
         except (OSError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
@@ -127,11 +121,10 @@ def _search(
 ) -> RunEnded:
     config, memory, began_s = setup.config, Memory(), time.monotonic()
     before = read_ledger(tuple(folder.events))
-    first = MeasuredFirst(setup, folder)
-    warm, heritage, shared = WarmStart(setup, folder), Heritage(setup, folder), SharedTrainings(folder)
+    tasks = Tasks(setup, folder)
     rungs, checkpoints = rungs_of(setup), Checkpoints(folder, (config.search.halving or HalvingConfig()).disk)
-    study = open_run_study(setup, folder, memory, first=first, rungs=rungs, warm=warm)
-    _say_started(setup, folder, watcher, audit)
+    study = open_run_study(setup, folder, memory, first=tasks.first, rungs=rungs, warm=tasks.warm)
+    say_started(setup, folder, watcher.on_event, audit)
     with (
         _run_meter(setup, folder, watcher) as meter,
         open_workers(setup, interrupt) as workers,
@@ -145,9 +138,8 @@ def _search(
 
         def on_event(event: Event) -> None:
             meter.note(event)
-            first.note(event)
+            tasks.note(event)
             checkpoints.note(event)
-            shared.note(event)
             watcher.on_event(event)
 
         def log(event: Event) -> None:
@@ -169,9 +161,7 @@ def _search(
                 memory=memory,
                 tally=GateTally(setup.constraints),
                 screen=setup.screen,
-                make_task=lambda number, candidate, found: shared.task(
-                    warm.task(first.task(heritage.task(setup.task(number, candidate, found.costs, folder.path))))
-                ),
+                make_task=tasks.of,
                 training_of=training_of,
                 values=setup.objectives.values,
                 errors=setup.objectives.errors,
@@ -193,7 +183,7 @@ def _search(
         def is_over() -> bool:
             return loop.is_stopping or bool(loop.why_full())
 
-        first.laboratory = Laboratory(desk, log, wait, is_over)
+        tasks.first.laboratory = Laboratory(desk, log, wait, is_over)
         checkpoints.tidy()
         interrupt.stops(loop)
         loop.restore()
@@ -208,28 +198,6 @@ def _growth(setup: Setup) -> Growth:
     plateau = Plateau(asked.trials, asked.gain) if asked is not None else None
     bounds = {item.name: item.bound for item in setup.constraints}
     return Growth(setup.objectives.names, setup.objectives.directions, bounds, plateau)
-
-
-def _say_started(setup: Setup, folder: RunFolder, watcher: Watcher, audit: DataAudit | None) -> None:
-    """Write that the search begins, what its images are like, and what was measured before it could."""
-    search = setup.config.search
-    started = RunStarted(
-        resumed=audit is None,
-        trials=search.trials,
-        sampler=search.sampler,
-        energy=setup.config.energy.meter,
-        meter=setup.reference,
-    )
-    folder.events.append(started)
-    watcher.on_event(started)
-    if audit is not None:
-        looked_over = DataLookedOver(lines=(*audit.lines, *_where_decoded(setup.data)))
-        folder.events.append(looked_over)
-        watcher.on_event(looked_over)
-    if setup.baseline is not None and folder.baseline() is None:
-        folder.write_baseline(setup.baseline)
-        model = setup.baseline.workload.model if setup.baseline.workload else ""
-        folder.events.append(BaselineProfiled(model=model, phase=profiling(setup.baseline)))
 
 
 def _run_meter(setup: Setup, folder: RunFolder, watcher: Watcher) -> RunMeter | Prices:
@@ -288,21 +256,3 @@ def _revise(
         )
         settings = setup.config.energy.protocol
         refinement.run(lambda evaluations: undecided(evaluations, setup.objectives, settings))
-
-
-def _where_decoded(data: DataSet) -> list[str]:
-    """Say where decoded images lie on disk, and how large they are, if they do."""
-    if data.cached_in is None:
-        return []
-    size = format_quantity(data.train.images.nbytes + data.validation.images.nbytes, "B")
-    return [f"Decoded images: {size} in {data.cached_in}, shared by all workers; may be deleted when nothing runs."]
-
-
-def _data_card(setup: Setup) -> DataCard:
-    data, scale = setup.data, setup.data.normalisation
-    smaller = {
-        size: (found.normalisation.mean, found.normalisation.std)
-        for size, found in setup.sizes.items()
-        if size != setup.problem.resolution
-    }
-    return DataCard(name=data.name, class_names=data.class_names, mean=scale.mean, std=scale.std, smaller=smaller)

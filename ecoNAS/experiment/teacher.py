@@ -6,11 +6,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from ecoNAS.architecture import Problem, load_architecture
-from ecoNAS.errors import ArchitectureError, RunFolderError, TeacherError
+from ecoNAS.errors import RunFolderError, TeacherError
 from ecoNAS.evaluation.parts import forget_parts, train_in_parts
 from ecoNAS.evaluation.teacher import Teacher
 from ecoNAS.experiment.setup import Setup
-from ecoNAS.models.baseline import build_baseline, has_fixed_size, read_by
+from ecoNAS.models.baseline import check_reads
 from ecoNAS.recipe import DistillationConfig, TrainingConfig
 from ecoNAS.training.failures import InfeasibleTrainingError
 
@@ -39,7 +39,7 @@ def find_teacher(name: str, setup: Setup, recipe: TrainingConfig, folder: Path, 
         for problem in problems:
             exported.build(problem)
         return exported
-    _check_reads(name, setup.problem, problems)
+    check_reads(name, setup.problem, problems, "choose another --teacher, since some networks see such images")
     task = setup.ready_model_task(name, folder)
     place = f"refit/teacher/{name}"
     place += f"-{recipe.digest[:KEY_DIGITS]}"
@@ -62,18 +62,6 @@ def learning_from(teacher: Teacher, how: DistillationConfig) -> DistillationConf
     known = teacher.network if isinstance(teacher.network, str) else teacher.network.digest[:KEY_DIGITS]
     of = sha256(teacher.weights.read_bytes()).hexdigest()[:KEY_DIGITS]
     return how.model_copy(update={"teacher": f"{known}:{of}"})
-
-
-def _check_reads(name: str, problem: Problem, others: Iterable[Problem]) -> None:
-    """Raise ArchitectureError unless a timm model made for `problem` reads images of the other sizes, too."""
-    model = build_baseline(name, problem)
-    for other in others:
-        if other != problem and has_fixed_size(name):
-            raise ArchitectureError(
-                f"--teacher {name} reads images of one size only, and some networks see {other.resolution} pixels in "
-                f"place of {problem.resolution}; choose another teacher"
-            )
-        read_by(model, name, other)
 
 
 def _exported(folder: Path) -> Teacher:

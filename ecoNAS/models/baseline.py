@@ -1,6 +1,7 @@
 """Ready timm models, never pretrained: what a searched network has to beat, and what can be searched among."""
 
 import difflib
+from collections.abc import Iterable
 from typing import Final
 
 import timm
@@ -83,6 +84,18 @@ def read_by(model: nn.Module, timm_name: str, problem: Problem) -> None:
             raise ValueError(f"it makes {tuple(logits_bk.shape)} of one image, not (1, {problem.num_classes})")
     except UNFIT as error:
         raise unfit_baseline(timm_name, problem, error) from None
+
+
+def check_reads(timm_name: str, made_for: Problem, others: Iterable[Problem], remedy: str) -> None:
+    """Raise ArchitectureError, with the remedy, unless a model made for images of one size reads the others, too."""
+    model = build_baseline(timm_name, made_for)
+    for other in others:
+        if other != made_for and has_fixed_size(timm_name):
+            raise ArchitectureError(
+                f"timm model '{timm_name}' reads images of {made_for.resolution} pixels only, and not of "
+                f"{other.resolution}; {remedy}"
+            )
+        read_by(model, timm_name, other)
 
 
 def unfit_baseline(timm_name: str, problem: Problem, error: Exception) -> ArchitectureError:

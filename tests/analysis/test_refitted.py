@@ -1,10 +1,10 @@
-"""Refitted networks: intervals with the error of images and seeds, ranks, and who beats whom."""
+"""Refitted networks: intervals with the error of images and seeds, and ranks."""
 
 import math
 
 import pytest
 
-from ecoNAS.analysis.refitted import Refitted, _half, rank_agreement, verdicts
+from ecoNAS.analysis.refitted import Refitted, _half, rank_agreement
 from ecoNAS.records import Costs, Score
 
 
@@ -32,30 +32,3 @@ def test_the_agreement_of_two_rankings_is_kendalls_tau() -> None:
 
     assert rank_agreement(rows) == pytest.approx((5 - 1) / 6)  # one of six pairs is the other way round
     assert rank_agreement(rows[:2]) is None
-
-
-def test_a_ready_model_that_wins_is_said_to_win() -> None:
-    rows = [network("resnet10t", 0.95, 100), network("trial 3", 0.90, 200), network("trial 4", 0.80, 50)]
-    (sentence,) = verdicts(rows)
-
-    assert sentence == "resnet10t, a ready model, beats trial 3: take it instead; surely so: trial 3."
-
-
-def test_a_ready_model_that_is_beaten_itself_is_not_to_be_taken() -> None:
-    rows = [network("resnet10t", 0.90, 100), network("trial 3", 0.89, 200), network("trial 4", 0.95, 50)]
-    beaten, beats = verdicts(rows)
-
-    assert beaten.startswith("resnet10t is beaten by trial 4")
-    assert beats == "resnet10t, a ready model, beats trial 3; though the intervals of their accuracies overlap."
-
-
-def test_a_network_that_beats_a_ready_model_is_sure_only_where_intervals_part() -> None:
-    ready = network("resnet10t", 0.85, 100)
-    (unsure,) = verdicts([ready, network("trial 3", 0.87, 90)])
-    (sure,) = verdicts([ready, network("trial 3", 0.95, 90)])
-    (neither,) = verdicts([ready, network("trial 3", 0.95, 190)])
-
-    assert "beaten by trial 3" in unsure
-    assert "intervals of their accuracies overlap" in unsure
-    assert "surely so: trial 3" in sure
-    assert neither == "resnet10t neither beats nor is beaten by any network of the search."

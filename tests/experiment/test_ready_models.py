@@ -110,7 +110,7 @@ def test_weights_that_one_model_lacks_are_missed_before_the_search(experiment: P
         ("test_efficientnet, test_convnext", {"data.resolution": 8},
          "search_space: space 'tiny_zoo': timm model 'test_convnext' cannot read images of 1x8x8: "),
         ("test_efficientnet, test_vit", {"training.early": {"until": 0.5, "resolution": 0.5}},
-         r"test_vit reads images of one size only; leave it out, or training.early.resolution"),
+         r"'test_vit' reads images of 32 pixels only, and not of \d+; leave it out, or training.early.resolution"),
         ("resnet10t, edgenext_xx_small\ndeployment: {resolution: [24, 32]}", {},
          "timm model 'edgenext_xx_small' cannot read images of 1x24x24"),
         ("resnet10t, edgenext_xx_small", {"training.early": {"until": 0.5, "resolution": 0.75}},

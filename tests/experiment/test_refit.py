@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from ecoNAS import ExperimentConfig, load_run, prepare, run_search
-from ecoNAS.analysis.refitted import deployed, read_refitted, verdicts
+from ecoNAS.analysis.refitted import deployed, read_refitted
 from ecoNAS.analysis.run import Run
+from ecoNAS.analysis.verdicts import verdicts
 from ecoNAS.cli import main
 from ecoNAS.data.datasets import load_test_split
 from ecoNAS.errors import DataError, RunFolderError
