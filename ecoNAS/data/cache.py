@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from ecoNAS.config import DataConfig
 from ecoNAS.data.decoding import Decoded, DecodedRecord, Store
-from ecoNAS.data.images import ImageSplit, Pixels
+from ecoNAS.data.images import ImageSplit, Ints, Pixels
 from ecoNAS.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 CACHE_VERSION: Final = 1
 VARIABLE: Final = "ECONAS_CACHE"
 SMALL_BYTES: Final = 16 * 1024**2  # 5,000 photographs of 32 pixels are decoded in a second
+TEMPORARY: Final = ".econas-decoding-"  # what is half written; the folder may hold other people's files, too
 ABANDONED_S: Final = 24 * 3600.0  # after so long, what a process that died left half written is removed
 
 _NOT_IN_KEY: Final = {"cache", "download"}  # where decoded images lie and whether files are fetched changes no pixel
@@ -86,7 +87,7 @@ class DecodedCache:
         Raises:
             DataError: if there is no room for it, or what `decode` raises.
         """
-        folder = self.root / f".{uuid4().hex}"
+        folder = self.root / f"{TEMPORARY}{uuid4().hex}"
         with self._refused():
             self._tidy()
             free = shutil.disk_usage(self.root).free
@@ -100,7 +101,7 @@ class DecodedCache:
                 decoded = decode(lambda name, chunks: _write_images(folder, name, chunks))
                 record = decoded.record
                 for name, split in (("train", decoded.train), ("validation", decoded.validation)):
-                    np.save(folder / f"{name}_labels.npy", split.labels)
+                    _write_labels(folder / f"{name}_labels.npy", split.labels)
                 self._publish(folder, record)
                 for name in {mark, record.fingerprint} - {""}:
                     _write(self._record(name), record.model_dump_json().encode())
@@ -128,7 +129,7 @@ class DecodedCache:
         folder.rename(place)
 
     def _tidy(self) -> None:
-        for path in self.root.glob(".*"):
+        for path in self.root.glob(f"{TEMPORARY}*"):
             with suppress(OSError):
                 if path.is_dir() and time.time() - path.stat().st_mtime > ABANDONED_S:
                     shutil.rmtree(path, ignore_errors=True)
@@ -155,9 +156,12 @@ def _read_split(folder: Path, name: str, shape: tuple[int, int, int]) -> ImageSp
 
     Raises:
         OSError: if a file is missing.
-        ValueError: if it is of another size than labels and shape say.
+        ValueError: if it is of another size than labels and shape say, or a power cut tore the labels.
     """
-    labels = np.load(folder / f"{name}_labels.npy")
+    try:
+        labels = np.load(folder / f"{name}_labels.npy")
+    except EOFError:
+        raise ValueError(f"{folder / name}_labels.npy is empty") from None
     path, whole = folder / f"{name}.u8", (len(labels), *shape)
     if path.stat().st_size != np.prod(whole, dtype=np.int64):
         raise ValueError(f"{path} is not of shape {whole}")
@@ -202,9 +206,16 @@ def _colour(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{uuid4().hex}.json")
+    temporary = path.with_name(f"{TEMPORARY}{uuid4().hex}.json")
     temporary.write_bytes(content)
     temporary.replace(path)
+
+
+def _write_labels(path: Path, labels: Ints) -> None:
+    with path.open("wb") as file:
+        np.save(file, labels)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _remedy() -> str:
