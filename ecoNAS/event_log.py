@@ -24,6 +24,13 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def begin(self) -> None:
+        """Make the file, empty; a folder that has one can be resumed."""
+        try:
+            self.path.touch()
+        except OSError as error:
+            raise RunFolderError(f"{self.path} cannot be written: {why_not_written(error)}") from None
+
     def append(self, event: Event) -> None:
         """Write one event as one line, whole or not at all.
 

@@ -82,6 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"The search ended early: {ended.detail}.", file=sys.stderr)
         _show(folder, arguments.json)
     except KeyboardInterrupt:
+        if not folder.experiment.exists():
+            print("econas: interrupted before the search began; begin again with the same command", file=sys.stderr)
+            return exit_codes.INTERRUPTED
         print(f"econas: interrupted; nothing that was finished is lost. Go on with: {resume}", file=sys.stderr)
         return exit_codes.INTERRUPTED
     if ended.reason == "interrupted":

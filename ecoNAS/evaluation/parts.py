@@ -16,6 +16,7 @@ NUM_PARTS: Final = 10
 def join_trainings(one: Training, other: Training) -> Training:
     """Return the record of two parts of a training: joules and seconds of both are added."""
     changes = {
+        "key": one.key,  # a training begins once: what it began with is not what it would begin with now
         "curve": (*one.curve, *other.curve),
         "energy": one.energy + other.energy if one.energy is not None and other.energy is not None else None,
         "energy_note": "; ".join(filter(None, (one.energy_note, other.energy_note))),

@@ -24,6 +24,7 @@ def write_beginning(setup: Setup, folder: RunFolder) -> DataAudit:
     split = AuditedSplit(**setup.data.split.model_dump(), audit=audit)
     write_atomically(folder.split, split.model_dump_json(indent=1).encode())
     write_atomically(folder.data, _data_card(setup).model_dump_json(indent=1).encode())
+    folder.events.begin()
     return audit
 
 

@@ -9,10 +9,18 @@ from ecoNAS.run_folder import RunFolder
 
 
 def write_outputs(folder: RunFolder) -> None:
-    """Write front.csv and report.html from what is there so far, and drop weights that are not to be kept."""
+    """Write front.csv and report.html from what is there so far."""
     run = load_run(folder.path)
     write_front_csv(run)
     write_report(run)
+
+
+def drop_weights(folder: RunFolder) -> None:
+    """Remove weights that are not to be kept, at the end of a search.
+
+    Not before: another candidate may share them or begin with them, and who is on the front is not settled.
+    """
+    run = load_run(folder.path)
     if run.config.keep_weights == "front":
         records = [trial.evaluation for trial in run.front_trials()]
         kept = {record.training.weights_file for record in records if record is not None and record.training}

@@ -29,7 +29,7 @@ from ecoNAS.experiment.lane_notice import LaneNotice
 from ecoNAS.experiment.measure_first import Laboratory
 from ecoNAS.experiment.metering import Prices, RunMeter
 from ecoNAS.experiment.opening import say_started, write_beginning
-from ecoNAS.experiment.outputs import Reporter, write_outputs
+from ecoNAS.experiment.outputs import Reporter, drop_weights, write_outputs
 from ecoNAS.experiment.resume import check_meter, check_unchanged, write_config
 from ecoNAS.experiment.setup import Setup
 from ecoNAS.experiment.shared_trainings import training_of
@@ -93,9 +93,9 @@ def run_search(setup: Setup, folder: RunFolder, *, resume: bool, watcher: Watche
             check_unchanged(setup.config, folder)
             folder.events.repair()
             check_meter(setup.reference, folder)
-        write_config(setup.config, folder)
-        if not resume:
+        else:
             audit = write_beginning(setup, folder)
+        write_config(setup.config, folder)  # from here on it is a run, which can be resumed
         try:
             ended = _search(setup, folder, watcher, interrupt, audit)
         except (OSError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
@@ -104,6 +104,8 @@ def run_search(setup: Setup, folder: RunFolder, *, resume: bool, watcher: Watche
                 f"run folder {folder.path} cannot be written ({reason}); mend that and go on with --resume"
             ) from error
         write_outputs(folder)
+        if ended.reason != "interrupted":
+            drop_weights(folder)
         return ended
 
 

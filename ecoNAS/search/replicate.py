@@ -17,7 +17,7 @@ from ecoNAS.evaluation.objectives import Objectives
 from ecoNAS.evaluation.workers import Finished, Workers
 from ecoNAS.events import Event, ReplicationStarted, TrainingReplicated, trained
 from ecoNAS.pareto import dominates, front
-from ecoNAS.records import Evaluation
+from ecoNAS.records import Evaluation, Training
 from ecoNAS.run_folder import RunFolder
 from ecoNAS.search.refine import carry_out
 
@@ -57,6 +57,19 @@ def doubtful(evaluations: Sequence[Evaluation], objectives: Objectives) -> list[
     return found
 
 
+def first_of_each_training(found: Sequence[Evaluation]) -> list[Evaluation]:
+    """Return those that are to be trained, by trial: of candidates that share their first training, the first."""
+    firsts: dict[str, Evaluation] = {}
+    for one in sorted(found, key=lambda one: one.trial):
+        firsts.setdefault(_key(one), one)
+    return list(firsts.values())
+
+
+def _key(evaluation: Evaluation) -> str:
+    assert evaluation.training is not None  # as of every member of the front
+    return evaluation.training.key.digest
+
+
 @dataclass(frozen=True, slots=True)
 class Replication:
     """How candidates of one run are trained again.
@@ -85,8 +98,11 @@ class Replication:
         """
         failed, num_added = set[str](), 0
         while not self.is_stopping():
-            found = find(tuple(self.folder.evaluations().values()))
-            chosen = sorted((one for one in found if one.digest not in failed), key=lambda one: one.trial)
+            evaluations = tuple(self.folder.evaluations().values())
+            found = [one for one in find(evaluations) if one.digest not in failed]
+            if self._share(found, evaluations):
+                continue
+            chosen = first_of_each_training(found)
             if not chosen:
                 break
             self._tell(ReplicationStarted(trials=tuple(one.trial for one in chosen)))
@@ -98,6 +114,20 @@ class Replication:
                     failed.add(evaluation.digest)
         return num_added
 
+    def _share(self, found: Sequence[Evaluation], evaluations: Sequence[Evaluation]) -> bool:
+        """Give doubtful candidates the trainings of others that differ in deployment alone; return whether any got one.
+
+        Such candidates share their first training, and would be trained again with the same seed.
+        """
+        num_shared = 0
+        for one in found:
+            more = [twin.replicates for twin in evaluations if twin.training is not None and _key(twin) == _key(one)]
+            replicates = max(more, key=len)
+            if len(replicates) > len(one.replicates):
+                self._keep(one, replicates[: len(one.replicates) + 1])
+                num_shared += 1
+        return num_shared > 0
+
     def _add(self, evaluation: Evaluation, finished: Finished[Any, Evaluation]) -> bool:
         """Keep one more training; where there is none, the evaluation stays as it is."""
         training = finished.result.training if finished.result is not None else None
@@ -105,11 +135,14 @@ class Replication:
             why = finished.error.strip().rpartition("\n")[2] or (finished.result.reason if finished.result else "")
             logger.error("trial %d was not trained again: %s", evaluation.trial, why[:300])  # shown in a terminal
             return False
-        merged = evaluation.model_copy(update={"replicates": (*evaluation.replicates, training)})
-        merged = merged.model_copy(update={"violations": violations_of(finished.task, merged)})
-        self.folder.write_evaluation(merged)
-        self._tell(TrainingReplicated(trial=merged.trial, digest=merged.digest, phase=trained(training)))
+        self._keep(evaluation, (*evaluation.replicates, training))
+        self._tell(TrainingReplicated(trial=evaluation.trial, digest=evaluation.digest, phase=trained(training)))
         return True
+
+    def _keep(self, evaluation: Evaluation, replicates: tuple[Training, ...]) -> None:
+        merged = evaluation.model_copy(update={"replicates": replicates})
+        violations = violations_of(self.make_task(evaluation), merged)
+        self.folder.write_evaluation(merged.model_copy(update={"violations": violations}))
 
     def _tell(self, event: Event) -> None:
         self.folder.events.append(event)

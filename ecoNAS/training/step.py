@@ -54,6 +54,8 @@ class Step:
         assert (teacher is None) == (recipe.distillation is None)
         self._network, self._optimizer, self._recipe = network, optimizer, recipe
         self._device, self._class_weights_k, self._teacher = device, class_weights_k, teacher
+        if recipe.compile:
+            torch.compiler.reset()  # else the ninth network of one class would run eagerly, with a warning only
         self._forward = torch.compile(network) if recipe.compile else network
         self._scaler = torch.amp.GradScaler(device, enabled=recipe.precision == "fp16")
         self.num_parts, self.num_steps = 1, 0

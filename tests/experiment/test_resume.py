@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from ecoNAS import load_run, prepare, run_search
+from ecoNAS.cli import main
 from ecoNAS.config import ExperimentConfig
 from ecoNAS.errors import RunFolderError
 from ecoNAS.events import RunStarted
+from ecoNAS.experiment.outputs import drop_weights, write_outputs
 from ecoNAS.experiment.resume import check_meter, check_unchanged, folder_to_resume, new_folder, write_config
 from ecoNAS.measurement import MeterInfo
 from ecoNAS.run_folder import RunFolder
@@ -112,3 +115,38 @@ def test_a_full_disk_ends_in_one_line_and_the_run_can_go_on(tmp_path: Path, monk
         assert main(command) == 2
     assert main([*command, "--resume"]) == 0
     assert load_run(tmp_path / "run").counts["evaluated"] == 6
+
+
+def test_an_interrupt_before_the_first_trial_leaves_a_folder_that_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    command = ["search", str(SMOKE), "--run-dir", str(tmp_path / "run"), "--set", "search.trials=2"]
+    with monkeypatch.context() as patch:
+        patch.setattr("ecoNAS.experiment.opening.look_over", interrupted)
+        assert main(command) == 130
+    assert "begin again with the same command" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr("ecoNAS.experiment.run.open_run_study", interrupted)
+        assert main(command) == 130
+    assert "Go on with: econas search" in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 0
+    assert load_run(tmp_path / "run").counts["evaluated"] == 2
+
+
+def test_weights_off_the_front_are_dropped_when_the_search_ends_and_not_before(tmp_path: Path) -> None:
+    """Until then another candidate may share them, and one just trained has no record yet."""
+    values = {"search.trials": 6, "keep_weights": "front", "training.epochs": 1, "report.every_s": 1e9}
+    folder = RunFolder(tmp_path / "run")
+    run_search(prepare(ExperimentConfig.from_yaml(SMOKE, values)), folder, resume=False)
+    there = {path.stem for path in (folder.path / "weights").glob("*.safetensors")}
+    assert there == {trial.digest for trial in load_run(folder.path).front_trials()}
+    just_trained = folder.weights("0" * 64)
+    just_trained.write_bytes(b"weights")
+
+    write_outputs(folder)
+    assert just_trained.exists()
+    drop_weights(folder)
+    assert not just_trained.exists()

@@ -1,19 +1,20 @@
 """Who is trained again with another seed, and what is done with the scores."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from ecoNAS import ExperimentConfig, load_run, prepare, run_search
 from ecoNAS.architecture import Deployment
 from ecoNAS.evaluation.objectives import OBJECTIVES, Objectives, mean_score
-from ecoNAS.events import ReplicationStarted, TrainingReplicated
+from ecoNAS.events import Event, ReplicationStarted, TrainingReplicated
 from ecoNAS.records import Evaluation, Score
 from ecoNAS.run_folder import RunFolder
-from ecoNAS.search.replicate import doubtful
+from ecoNAS.search.replicate import Replication, doubtful, first_of_each_training
 
 SMOKE = Path(__file__).parents[2] / "experiments" / "smoke.yaml"
 ACCURACY_AND_MACS = Objectives((OBJECTIVES["accuracy"], OBJECTIVES["macs"]), 1e6)
@@ -101,3 +102,25 @@ def test_a_search_trains_its_doubtful_front_again_and_pays_for_it(tmp_path: Path
     search(tmp_path / "run", resume=True, constraints=["accuracy >= 0.01"])
     after = [event for event in load_run(tmp_path / "run").events if isinstance(event, TrainingReplicated)]
     assert len(after) == len(again)
+
+
+def test_networks_that_differ_in_deployment_alone_are_trained_again_once(make: Make, tmp_path: Path) -> None:
+    """Both share their first training, and so its seed: a second one would be the same, too."""
+    folder = RunFolder(tmp_path)
+    folder.create()
+    twins = make(1, 100, 0.80, 0.82), make(2, 90, 0.80)
+    for one in twins:
+        folder.write_evaluation(one)
+    asked: list[tuple[int, ...]] = []
+
+    def find(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+        asked.append(tuple(len(one.trainings) for one in sorted(evaluations, key=lambda one: one.trial)))
+        return [one for one in evaluations if len(one.trainings) < 2]
+
+    workers, told = cast("Any", None), list[Event]()  # nothing is trained
+    task = SimpleNamespace(constraints=())
+    assert Replication(folder, workers, lambda _: task, told.append, lambda: False).run(find) == 0
+    assert asked == [(2, 1), (2, 2)]
+    assert [training.accuracy.value for training in folder.evaluations()[twins[1].digest].trainings] == [0.80, 0.82]
+    assert told == []  # no joule was spent
+    assert first_of_each_training(twins) == [twins[0]]

@@ -241,6 +241,17 @@ def test_a_compiled_training_learns_as_well_and_its_compile_time_is_in_the_first
     assert found[0].record.duration_s > 5 * found[2].record.duration_s
 
 
+def test_each_training_is_compiled_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch compiles code, not objects: of many networks of one class it would run the later ones eagerly."""
+    done: list[str] = []
+    monkeypatch.setattr(torch.compiler, "reset", lambda: done.append("reset"))
+    monkeypatch.setattr(torch, "compile", lambda network: (done.append("compile"), network)[1])
+    recipe = TrainingConfig(compile=True)
+    Step(LINEAR, build_optimizer(LINEAR, recipe), recipe, "cpu")
+
+    assert done == ["reset", "compile"]
+
+
 def test_a_student_comes_to_answer_as_its_teacher_does() -> None:
     with seeded(2):
         teacher, student, inputs = nn.Linear(4, 3), nn.Linear(4, 3), torch.randn(256, 4)
