@@ -6,7 +6,7 @@ records: amounts of different provenance are simply not equal.
 """
 
 import math
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,7 @@ from ecoNAS.frozen import Frozen
 from ecoNAS.measurement import MeterInfo
 
 Kind = Literal["measured", "estimated", "simulated"]
+PROVENANCE: Final = ("kind", "method", "scope", "device")
 JoulesT = TypeVar("JoulesT", bound="_Joules")
 
 
@@ -74,13 +75,17 @@ class _Joules(Frozen):
         self._refuse_to_mix(other)
         return self.value_j >= other.value_j
 
+    def differs_in(self, other: "_Joules") -> str:
+        """Return in which part of their provenance two amounts differ, so that they do not mix; empty where in none."""
+        return next((name for name in PROVENANCE if getattr(self, name) != getattr(other, name)), "")
+
     def _refuse_to_mix(self, other: object) -> None:
         if not isinstance(other, _Joules):
             raise JoulesMixError(f"joules and {type(other).__name__} do not mix")
-        for field in ("kind", "method", "scope", "device"):
-            mine, theirs = getattr(self, field), getattr(other, field)
-            if mine != theirs:
-                raise JoulesMixError(f"joules of different {field} do not mix: '{mine}' and '{theirs}'")
+        name = self.differs_in(other)
+        if name:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            raise JoulesMixError(f"joules of different {name} do not mix: '{mine}' and '{theirs}'")
 
 
 class MeasuredJoules(_Joules):

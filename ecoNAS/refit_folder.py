@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ecoNAS.errors import RunFolderError
 from ecoNAS.frozen import Frozen
-from ecoNAS.recipe import TrainingConfig
+from ecoNAS.recipe import DistillationConfig, TrainingConfig
 from ecoNAS.records import EnergyProfile, Refit
 from ecoNAS.run_folder import read_record, write_atomically
 
@@ -58,10 +58,24 @@ class RefitFolder:
         path = self.path / "refit.json"
         return read_record(path, RefitPlan, "a refit") if path.exists() else None
 
-    def check(self, recipe: TrainingConfig) -> None:
-        """Raise RunFolderError if the folder holds a refit with a recipe that differs in more than its teacher."""
+    def check(self, recipe: TrainingConfig, teacher: str, how: DistillationConfig) -> None:
+        """Raise RunFolderError if the folder holds another refit, before a teacher is trained for nothing.
+
+        Args:
+            recipe: Of all trainings, without what they learn from.
+            teacher: The folder of an export, a timm model, or empty for none; an export may have been moved.
+            how: They learn from it.
+        """
         before = self.plan()
-        if before is not None and _without_teacher(before.recipe).digest != _without_teacher(recipe).digest:
+        if before is None:
+            return
+        is_same = _without_teacher(before.recipe).digest == _without_teacher(recipe).digest
+        if teacher and before.recipe.distillation is not None:
+            learned = before.recipe.distillation.model_copy(update={"teacher": how.teacher})
+            is_same &= learned == how and (before.teacher == teacher or Path(teacher).is_dir())
+        else:
+            is_same &= not teacher and before.recipe.distillation is None
+        if not is_same:
             raise self._another(before)
 
     def begin(self, plan: RefitPlan) -> None:

@@ -14,8 +14,9 @@ from ecoNAS.analysis.quantities import format_quantity
 from ecoNAS.analysis.run import Run
 from ecoNAS.analysis.trials import Trial
 from ecoNAS.errors import RunFolderError
+from ecoNAS.evaluation.objectives import mean_score
 from ecoNAS.joules import Joules
-from ecoNAS.records import Costs, Evaluation, Outcome, ReadyModel, Score, Training
+from ecoNAS.records import Costs, Evaluation, Outcome, ReadyModel, Score
 from ecoNAS.run_folder import RunFolder
 
 _UNKNOWN = "When the search is repaid cannot be told"
@@ -114,9 +115,9 @@ def compare(run: Run, models: Sequence[ReadyModel], trial: Trial) -> Comparison:
     Raises:
         RunFolderError: if the trial was not evaluated in full, or has no joules.
     """
-    record, training, chosen = _records(trial)
+    record, accuracy, chosen = _records(trial)
     strangers = {model.name: why for model in models if (why := _why_not_comparable(model, chosen))}
-    baseline = cheapest_as_accurate((item for item in models if item.name not in strangers), training.accuracy.value)
+    baseline = cheapest_as_accurate((item for item in models if item.name not in strangers), accuracy.value)
     bill, found = _bill(run), None
     if baseline is None:
         verdict = f"{_UNKNOWN}, since no ready model {_why_no_baseline(run, trial, models)}."
@@ -130,7 +131,7 @@ def compare(run: Run, models: Sequence[ReadyModel], trial: Trial) -> Comparison:
     else:
         found = payback(bill.energy_j, bill.interval_j, chosen, _energy(baseline))
         verdict = _verdict(trial.number, found, bill, baseline)
-    searched = Row(f"trial {trial.number}", True, False, training.accuracy, chosen, record.costs)
+    searched = Row(f"trial {trial.number}", True, False, accuracy, chosen, record.costs)
     return Comparison(
         trial=trial.number,
         rows=(searched, *(ready_row(model, baseline) for model in models)),
@@ -176,8 +177,11 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:  # Any: JSON
     }
 
 
-def _records(trial: Trial) -> tuple[Evaluation, Training, Joules]:
-    """Return what is known of a searched network, or raise RunFolderError that says why there is nothing."""
+def _records(trial: Trial) -> tuple[Evaluation, Score, Joules]:
+    """Return what is known of a searched network, or raise RunFolderError that says why there is nothing.
+
+    Its accuracy is the mean of its trainings, as on the front.
+    """
     record = trial.evaluation
     if trial.outcome not in (Outcome.EVALUATED, Outcome.DUPLICATE) or record is None or record.training is None:
         why = f": {trial.reason}" if trial.reason else ""
@@ -186,7 +190,7 @@ def _records(trial: Trial) -> tuple[Evaluation, Training, Joules]:
     if profile is None or profile.energy is None:
         why = f": {'; '.join(profile.reasons)}" if profile is not None and profile.reasons else ""
         raise RunFolderError(f"trial {trial.number} has no joules per image to compare{why}")
-    return record, record.training, profile.energy
+    return record, mean_score([training.accuracy for training in record.trainings]), profile.energy
 
 
 def _why_not_comparable(model: ReadyModel, chosen: Joules) -> str:
@@ -194,12 +198,15 @@ def _why_not_comparable(model: ReadyModel, chosen: Joules) -> str:
     energy = model.profile.energy
     if energy is None:
         return f"its joules could not be measured ({'; '.join(model.profile.reasons) or model.profile.status})"
-    for field in ("kind", "method", "scope", "device"):
-        mine, theirs = getattr(energy, field), getattr(chosen, field)
-        if mine != theirs:
-            again = f"delete baselines/{model.name}.json and evaluate it again where the search ran"
-            return f"joules of different {field} do not mix, '{mine}' and '{theirs}'; {again}"
-    return ""
+    field = energy.differs_in(chosen)
+    if not field:
+        return ""
+    records = f"baselines/{model.name}.json (after a refit, refit/profiles/timm_{model.name}.json)"
+    mine, theirs = getattr(energy, field), getattr(chosen, field)
+    return (
+        f"joules of different {field} do not mix, '{mine}' and '{theirs}'; delete {records} and evaluate it again "
+        "where the search ran"
+    )
 
 
 def _energy(model: ReadyModel) -> Joules:

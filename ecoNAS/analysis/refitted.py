@@ -34,7 +34,7 @@ class Refitted:
     Attributes:
         name: `trial 7`, or that of a ready model.
         trial: Its number; None for a ready model.
-        searched: What the search saw of it; None for a ready model.
+        searched: What the search saw of it, the mean of its trainings there; None for a ready model.
         test: The mean accuracy on the test split.
         half: Of the 95 % interval of that mean; with one seed, of the images alone.
         other: Its other scores on the test split, by name.
@@ -207,7 +207,7 @@ def _row(run: Run, folder: RefitFolder, network: str, refits: tuple[Refit, ...])
         name=f"trial {first.trial}" if first.trial is not None else network.removeprefix(READY),
         trial=first.trial,
         num_seeds=len(refits),
-        searched=evaluation.training.accuracy if evaluation is not None and evaluation.training is not None else None,
+        searched=mean_score([one.accuracy for one in evaluation.trainings]) if evaluation is not None else None,
         test=mean_score([refit.test["accuracy"] for refit in refits]),
         half=_half([refit.test["accuracy"] for refit in refits]),
         other={name: mean_score([refit.test[name] for refit in refits]) for name in first.test if name != "accuracy"},

@@ -20,7 +20,7 @@ TITLE_HEIGHT: Final = 44
 MAP_SIDE: Final = 48  # of the largest feature map
 LEAST_SIDE: Final = 4
 CHARACTERS: Final = 62  # that fit into a line of a box
-TITLE_CHARACTERS: Final = 88
+TITLE_CHARACTERS: Final = 82
 
 _PLAIN = "#eceff1"
 _CONVOLUTION, _ATTENTION, _OTHER = "#cfe3f7", "#fbdcc4", "#dcefd2"

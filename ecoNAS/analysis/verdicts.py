@@ -1,7 +1,7 @@
 """Whether a search was worth it: who beats whom among refitted networks and ready models, in words.
 
 A network beats another that it is at least as accurate as on the test split, for no more joules per image (MACs, where
-joules are not known of both).
+the joules of both are not known, or do not mix).
 """
 
 from collections.abc import Sequence
@@ -77,8 +77,8 @@ def _prices(one: Refitted, other: Refitted) -> tuple[float, float]:
 
 def _cost(one: Refitted, other: Refitted) -> str:
     """Return what both are priced in."""
-    compares = one.energy is not None and other.energy is not None and one.energy.kind == other.energy.kind
-    return "joules per image" if compares else MACS
+    compare = one.energy is not None and other.energy is not None and not one.energy.differs_in(other.energy)
+    return "joules per image" if compare else MACS
 
 
 def _names(rows: Sequence[Refitted]) -> str:

@@ -50,8 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     found = load_run(arguments.run_folder)
     trial = find_trial(found, arguments.trial)
     comparison, models = _compare(found, trial)  # a trial that cannot be compared is said before anything is trained
-    there = {model.name for model in models}
-    missing = [name for name in dict.fromkeys(chain.from_iterable(arguments.zoo)) if name not in there]
+    names = list(dict.fromkeys(chain.from_iterable(arguments.zoo)))
+    missing = _missing(found, trial, names, models)
     if missing:
         try:
             _refit(found, trial, missing) if _is_refitted(found, trial) else _evaluate(found, trial, missing)
@@ -64,6 +64,18 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _show(found, comparison, is_refitted=_is_refitted(found, trial))
     return 0
+
+
+def _missing(found: "Run", trial: "Trial", names: "Sequence[str]", models: "Sequence[ReadyModel]") -> list[str]:
+    """Return the ready models that were not evaluated yet, or with fewer seeds than the trial was refitted with."""
+    from ecoNAS.analysis.refitted import READY
+    from ecoNAS.refit_folder import RefitFolder
+
+    if not _is_refitted(found, trial):
+        there = {model.name for model in models}
+        return [name for name in names if name not in there]
+    refits = RefitFolder(found.folder).refits()
+    return [name for name in names if len(refits.get(f"{READY}{name}", ())) < len(refits[trial.digest])]
 
 
 def _is_refitted(found: "Run", trial: "Trial") -> bool:
@@ -106,6 +118,7 @@ def _evaluate(found: "Run", trial: "Trial", names: Sequence[str]) -> None:
     """Profile and train ready models one after another, each written when it is done."""
     from ecoNAS.evaluation.ready import evaluate_ready_model
     from ecoNAS.experiment.prepare import prepare
+    from ecoNAS.experiment.resume import check_as_searched
     from ecoNAS.run_folder import RunFolder
     from ecoNAS.training.failures import InfeasibleTrainingError
 
@@ -113,8 +126,11 @@ def _evaluate(found: "Run", trial: "Trial", names: Sequence[str]) -> None:
     with folder.locked():  # beside a search, its meter would count these joules into its bill
         # Ready models answer to no bound; and one relative to a baseline would have it measured again.
         setup = prepare(found.config.model_copy(update={"constraints": (), "baseline": None}))
-        _check_same(found, trial, setup)
+        assert trial.evaluation is not None  # as of every trial that can be compared
+        check_as_searched(folder, trial.evaluation, setup)
+        there = {model.name for model in folder.ready_models()}
         tasks = [_task(setup, name, folder) for name in names]  # a wrong name is found before anything is trained
+        tasks = [task for task in tasks if task.model not in there]  # as `resnet10t@32` is where images have 32 pixels
         for index, task in enumerate(tasks, start=1):
             place = f"[{index}/{len(tasks)}] {task.model}"
             print(f"{place}: profiling, then training for {task.recipe.epochs} epochs", file=sys.stderr)
@@ -130,26 +146,14 @@ def _evaluate(found: "Run", trial: "Trial", names: Sequence[str]) -> None:
 def _task(setup: "Setup", name: str, folder: "RunFolder") -> "ReadyModelTask":
     """Return what evaluating a ready model depends on, with its joules measured as those of a reference."""
     from ecoNAS.experiment.start import as_given
+    from ecoNAS.models.baseline import check_reads
+    from ecoNAS.training.epochs import early_resolution
 
     task = as_given(setup.ready_model_task(name, folder.path), setup.config)
+    if task.recipe.early is not None:
+        small = task.problem.at(early_resolution(task.problem.resolution, task.recipe.early.resolution))
+        check_reads(task.timm, task.problem, [small], "early epochs would show them (training.early): leave it out")
     return task.model_copy(update={"target": setup.config.energy.protocol.reference_target})
-
-
-def _check_same(found: "Run", trial: "Trial", setup: "Setup") -> None:
-    """Raise unless images and meter are those that the searched network was trained and measured with."""
-    from ecoNAS.errors import DataError, JoulesMixError
-
-    record = trial.evaluation
-    assert record is not None  # as of every trial that can be compared
-    assert record.training is not None  # likewise
-    if record.training.key.data != setup.fingerprint_of(record.candidate):
-        raise DataError(f"data set {setup.data.name} is not the one of {found.folder}; restore it, or search again")
-    energy = record.profile.energy if record.profile is not None else None
-    if energy is not None and setup.reference is not None and energy.device != setup.reference.device:
-        raise JoulesMixError(
-            f"joules of {found.folder} were measured on {energy.device} and would be on {setup.reference.device} here; "
-            "evaluate ready models on the device of the search"
-        )
 
 
 def _worth(model: "ReadyModel") -> str:

@@ -2,6 +2,6 @@
 
 from typing import Final
 
-NOT_EVALUATED: Final = 1  # a single architecture was refused, or could not be trained
+NOT_EVALUATED: Final = 1  # a network was refused, or could not be trained
 MISTAKE: Final = 2  # of the user; one line on standard error says which
 INTERRUPTED: Final = 130  # by Ctrl-C or SIGTERM, as shells report it

@@ -37,7 +37,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:  # argparse
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train what is missing, and show what came out; return 0, or 130 when interrupted."""
+    """Train what is missing, and show what came out; return 0, 1 where a training failed, or 130 when interrupted."""
     from ecoNAS.analysis.quantities import format_duration
     from ecoNAS.analysis.run import load_run
     from ecoNAS.errors import RunFolderError
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("econas: interrupted; what was finished is kept, and the same command goes on", file=sys.stderr)
         return exit_codes.INTERRUPTED
     show(found, as_json=arguments.json)
-    return 0
+    return exit_codes.NOT_EVALUATED if progress.num_failed else 0
 
 
 def _distillation(arguments: argparse.Namespace) -> "DistillationConfig":
@@ -87,11 +87,15 @@ def _distillation(arguments: argparse.Namespace) -> "DistillationConfig":
 
 
 class RefitProgress:
-    """One line a training, on standard error."""
+    """One line a training, on standard error.
+
+    Attributes:
+        num_failed: Trainings that came to nothing.
+    """
 
     def __init__(self, total: int) -> None:
         """Begin to count."""
-        self._total, self._done = total, 0
+        self._total, self._done, self.num_failed = total, 0, 0
 
     def on_refit(self, refit: "Refit") -> None:
         """Say what one training came to."""
@@ -103,6 +107,7 @@ class RefitProgress:
 
     def on_failed(self, network: str, replicate: int, reason: str) -> None:
         """Say which training came to nothing."""
+        self.num_failed += 1
         self._say(f"{network}, seed {replicate}: left out: {reason}")
 
     def _say(self, text: str) -> None:

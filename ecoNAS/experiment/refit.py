@@ -6,6 +6,7 @@ was finished is kept, and the same command goes on. Ready models go the same way
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ecoNAS.analysis.run import Run
 from ecoNAS.analysis.trials import Trial
@@ -18,6 +19,7 @@ from ecoNAS.evaluation.task import EvaluationTask, NetworkTask, ReadyModelTask
 from ecoNAS.events import SplitRead
 from ecoNAS.experiment.outputs import write_outputs
 from ecoNAS.experiment.prepare import prepare
+from ecoNAS.experiment.resume import check_as_searched
 from ecoNAS.experiment.setup import Setup
 from ecoNAS.experiment.start import as_given
 from ecoNAS.experiment.teacher import find_teacher, learning_from
@@ -110,17 +112,20 @@ def run_refit(refitting: Refitting, watcher: Watcher | None = None) -> None:
         _check_data(refitting, setup)
         tasks = list(_tasks(refitting, setup, refits))
         recipe = refitting.recipe
-        refits.check(recipe)
-        if refitting.teacher:
+        learned_from = refitting.teacher
+        if learned_from and Path(learned_from).is_dir():  # later commands may run elsewhere
+            learned_from = str(Path(learned_from).absolute())
+        refits.check(recipe, learned_from, refitting.distillation)
+        if learned_from:
             problems = dict.fromkeys(task.problem for task in tasks)
-            teacher = find_teacher(refitting.teacher, setup, recipe, run.folder, problems)
+            teacher = find_teacher(learned_from, setup, recipe, run.folder, problems)
             change = {"distillation": learning_from(teacher, refitting.distillation)}
             recipe = recipe.model_copy(update=change)
             tasks = [
                 task.model_copy(update={"teacher": teacher, "recipe": task.recipe.model_copy(update=change)})
                 for task in tasks
             ]
-        refits.begin(RefitPlan(recipe=recipe, teacher=refitting.teacher))
+        refits.begin(RefitPlan(recipe=recipe, teacher=learned_from))
         missing = list[NetworkTask]()
         for task in tasks:
             found = refits.refit(network_of(task), task.replicate)
@@ -151,10 +156,7 @@ def _check_data(refitting: Refitting, setup: Setup) -> None:
         record = trial.evaluation
         if record is None or record.training is None:
             raise RunFolderError(f"trial {trial.number} was {trial.state} and has no trained network to refit")
-        if record.training.key.data != setup.fingerprint_of(record.candidate):
-            raise DataError(
-                f"data set {setup.data.name} is not the one of {refitting.run.folder}; restore it, or search again"
-            )
+        check_as_searched(RunFolder(refitting.run.folder), record, setup)
     if setup.data.split.test is None:
         raise DataError(
             f"data set {setup.data.name} brings no test images and split.test is 0: nothing could be read in the end; "
@@ -204,7 +206,8 @@ def _train(
             task = finished.task
             if finished.result is None:
                 reason = finished.error.strip().rpartition("\n")[2].partition(": ")[2] or "its worker died"
-                watcher.on_failed(task.model, task.replicate, reason[:300])
+                name = f"trial {task.trial}" if isinstance(task, EvaluationTask) else task.model
+                watcher.on_failed(name, task.replicate, reason[:300])
                 continue
             refits.write(finished.result)
             forget_parts(task)

@@ -10,10 +10,11 @@ from typing import Any
 import yaml
 
 from ecoNAS.config import ExperimentConfig
-from ecoNAS.errors import ConfigError, RunFolderError
+from ecoNAS.errors import ConfigError, DataError, JoulesMixError, RunFolderError
 from ecoNAS.events import RunStarted
+from ecoNAS.experiment.setup import Setup
 from ecoNAS.measurement import MeterInfo
-from ecoNAS.records import now
+from ecoNAS.records import Evaluation, now
 from ecoNAS.run_folder import RunFolder, write_atomically
 from ecoNAS.space.search_space import SearchSpace
 
@@ -105,6 +106,24 @@ def check_meter(reference: MeterInfo | None, folder: RunFolder) -> None:
                 f"cannot resume {folder.path}: its joules are measured with {field} '{was}' and here it is '{now_is}'; "
                 "go on where it began, or start a new run here"
             )
+
+
+def check_as_searched(folder: RunFolder, evaluation: Evaluation, setup: Setup) -> None:
+    """Raise unless images and meter are those that a searched network was trained and measured with.
+
+    Raises:
+        DataError: if the images are others.
+        JoulesMixError: if joules would be measured on another device.
+    """
+    assert evaluation.training is not None
+    if evaluation.training.key.data != setup.fingerprint_of(evaluation.candidate):
+        raise DataError(f"data set {setup.data.name} is not the one of {folder.path}; restore it, or search again")
+    energy = evaluation.profile.energy if evaluation.profile is not None else None
+    if energy is not None and setup.reference is not None and energy.device != setup.reference.device:
+        raise JoulesMixError(
+            f"joules of {folder.path} were measured on {energy.device} and would be on {setup.reference.device} here; "
+            "do this on the device of the search"
+        )
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:  # Any: what JSON holds

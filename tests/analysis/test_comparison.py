@@ -234,3 +234,17 @@ def test_a_run_without_front_has_no_comparison(make_run, tmp_path, run):
     RunFolder(path).write_ready_model(ready(run, "resnet", joules(1.0)))
 
     assert compare_knee(load_run(path)) is None
+
+
+def test_the_accuracy_that_is_compared_is_the_mean_of_the_trainings_as_on_the_front(measured_run):
+    trial = searched(measured_run, joules(3.0), 0.80)
+    again = [
+        trial.evaluation.training.model_copy(update=records(measured_run, None, value)["training"].__dict__)
+        for value in (0.76, 0.75)
+    ]
+    trial = replace(trial, evaluation=trial.evaluation.model_copy(update={"replicates": tuple(again)}))
+
+    found = compare(with_bill(measured_run), [ready(measured_run, "resnet", joules(5.0), 0.78)], trial)
+
+    assert found.rows[0].accuracy.value == pytest.approx(0.77)
+    assert found.baseline == "resnet"

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import pytest
 from pydantic import TypeAdapter
 
 from ecoNAS.analysis.refitted import Refitted
@@ -17,8 +18,10 @@ def network(name: str, test: float, macs: int, half: float = 0.02, energy: Joule
     return Refitted(name, trial, 3, None, score, half, {}, energy, False, costs, None)
 
 
-def joules(value_j: float, low_j: float, high_j: float, kind: Literal["measured", "estimated"]) -> Joules:
-    fields = {"value_j": value_j, "low_j": low_j, "high_j": high_j, "method": "m", "scope": "cpu", "device": "d"}
+def joules(
+    value_j: float, low_j: float, high_j: float, kind: Literal["measured", "estimated"], device: str = "d"
+) -> Joules:
+    fields = {"value_j": value_j, "low_j": low_j, "high_j": high_j, "method": "m", "scope": "cpu", "device": device}
     return TypeAdapter[Joules](Joules).validate_python({"kind": kind, **fields})
 
 
@@ -75,8 +78,9 @@ def test_estimated_joules_are_never_called_sure() -> None:
     assert verdicts([ready, better])[0].endswith("in accuracy surely so: trial 3 (joules are estimated).")
 
 
-def test_joules_of_different_kind_give_way_to_macs() -> None:
+@pytest.mark.parametrize(("kind", "device"), [("estimated", "d"), ("measured", "another")])
+def test_joules_that_do_not_mix_give_way_to_macs(kind: Literal["measured", "estimated"], device: str) -> None:
     ready = network("resnet10t", 0.80, 100, energy=joules(2.0, 1.9, 2.1, "measured"))
-    other = network("trial 3", 0.95, 200, energy=joules(1.0, 0.3, 3.0, "estimated"))
+    other = network("trial 3", 0.95, 200, energy=joules(1.0, 0.3, 3.0, kind, device))
 
     assert verdicts([ready, other])[0].endswith("for 0.5 times the MACs.")

@@ -177,3 +177,12 @@ def test_runs_without_front_and_in_use_are_one_line(copy: Path, capsys: pytest.C
     (copy / "events.jsonl").write_text("")
     assert "has no knee. The front is empty" in fails(capsys, "compare", copy, "--zoo", MODEL)
     assert "no such run folder" in fails(capsys, "compare", copy.parent / "nothing")
+
+
+def test_a_ready_model_at_the_size_of_the_images_is_the_one_that_is_there(
+    compared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ecoNAS.evaluation.ready.evaluate_ready_model", no_training)
+
+    assert main(["compare", str(compared), "--zoo", f"{MODEL}@8"]) == 0
+    assert MODEL in capsys.readouterr().out

@@ -21,6 +21,7 @@ from ecoNAS.experiment.refit import Refitting, Watcher, recipe_of_refit, run_ref
 from ecoNAS.records import Refit, Training
 from ecoNAS.refit_folder import RefitFolder, best
 from ecoNAS.run_folder import RunFolder
+from ecoNAS.training.failures import DivergedError
 
 SMOKE = Path(__file__).parents[2] / "experiments" / "smoke.yaml"
 
@@ -232,3 +233,55 @@ def test_the_table_has_means_over_seeds_and_their_intervals(run: Run) -> None:
     assert first.test.value == pytest.approx(sum(values) / 2)
     errors = [one.test["accuracy"].standard_error for one in told if one.trial == first.trial]
     assert first.test.standard_error >= max(abs(values[0] - values[1]) / 2, min(errors)) * 0.999
+
+
+def test_a_teacher_is_not_trained_for_a_refit_that_had_none(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    refit(replace(refitting(run), num_seeds=1))
+    first = str(run.front_trials()[0].number)
+    assert main(["refit", str(run.folder), first, "--epochs", "3", "--seeds", "1", "--teacher", "resnet10t"]) == 2
+    assert "holds a refit of 3 epochs with another recipe" in capsys.readouterr().err
+    assert not (run.folder / "refit" / "teacher").exists()
+
+
+def test_a_teacher_of_other_classes_is_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, export = str(run.front_trials()[0].number), tmp_path / "export"
+    assert main(["export", str(run.folder), first, "--out", str(export)]) == 0
+    metrics = json.loads((export / "metrics.json").read_text())
+    metrics["data"]["class_names"][0] = "letter o"
+    (export / "metrics.json").write_text(json.dumps(metrics))
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path)
+    command = ["refit", str(run.folder), first, "--epochs", "1", "--seeds", "1", "--teacher", "export"]
+
+    assert main(command) == 2
+    assert "tells other classes apart (letter o, 1, 2, ..." in capsys.readouterr().err
+    metrics["data"]["class_names"][0] = "0"
+    (export / "metrics.json").write_text(json.dumps(metrics))
+    assert main(command) == 0
+    plan = RefitFolder(run.folder).plan()
+    assert plan is not None
+    assert plan.teacher == str(export)  # a later command may run in another folder
+
+
+def test_a_training_that_fails_is_named_and_tells_by_the_exit_code(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def diverges(*_: object) -> Training:
+        raise DivergedError("training diverged in epoch 1")
+
+    monkeypatch.setattr(parts, "train_network", diverges)
+    first = str(run.front_trials()[0].number)
+
+    assert main(["refit", str(run.folder), first, "--epochs", "1", "--seeds", "1"]) == 1
+    assert f"[1/1] trial {first}, seed 0: left out: training diverged in epoch 1" in capsys.readouterr().err
+
+
+def test_ready_models_get_as_many_seeds_as_the_network_that_they_are_compared_with(run: Run) -> None:
+    first = str(run.front_trials()[0].number)
+    command = ["compare", str(run.folder), "--zoo", "test_efficientnet", "--trial", first]
+    for seeds in (1, 2):
+        assert main(["refit", str(run.folder), first, "--epochs", "1", "--seeds", str(seeds)]) == 0
+        assert main(command) == 0
+        assert len(RefitFolder(run.folder).refits()["timm:test_efficientnet"]) == seeds

@@ -2,7 +2,7 @@ import pytest
 
 from ecoNAS.architecture import Problem
 from ecoNAS.errors import ArchitectureError
-from ecoNAS.models.baseline import build_baseline
+from ecoNAS.models.baseline import build_baseline, check_reads
 
 DIGITS = Problem(input_channels=1, resolution=32, num_classes=7)
 
@@ -33,3 +33,12 @@ def test_a_name_of_nothing_is_answered_with_small_models() -> None:
 def test_an_unknown_tag_is_named() -> None:
     with pytest.raises(ArchitectureError, match=r"resnet18\.nosuch.*leave out what follows the dot"):
         build_baseline("resnet18.nosuch", DIGITS)
+
+
+def test_a_model_of_one_size_is_refused_where_others_are_shown_with_the_remedy_that_is_given() -> None:
+    check_reads("test_efficientnet", DIGITS, [DIGITS, DIGITS.at(16)], "leave it out")
+
+    with pytest.raises(
+        ArchitectureError, match=r"'test_vit' reads images of 32 pixels only, and not of 16; leave it out"
+    ):
+        check_reads("test_vit", DIGITS, [DIGITS, DIGITS.at(16)], "leave it out")
