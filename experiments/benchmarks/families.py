@@ -35,7 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     runs = {space: found(space, arguments) for space in arguments.spaces}
     show(runs)
-    picture(runs).write_html(arguments.out / "families.html")
+    picture(runs).write_html(arguments.out / "families.html", config={"displayModeBar": False})
     print(f"\nwrote {arguments.out / 'families.html'}")
 
 
@@ -98,7 +98,7 @@ def volume(run: Run, worst: float) -> float:
 
 def picture(runs: dict[str, Run]) -> go.Figure:
     """Return all fronts on accuracy and MACs, with one standard error up and down."""
-    figure = go.Figure(layout={"height": 560, "width": 900, "template": "simple_white"})
+    figure = go.Figure(layout={"height": 480, "width": 900, "template": "simple_white", "margin": {"t": 20, "r": 20}})
     for (space, run), colour in zip(runs.items(), COLOURS, strict=False):
         members = sorted(run.front_trials(["accuracy", "macs"]), key=lambda trial: trial.scores["macs"].value)
         accuracies = [trial.scores["accuracy"] for trial in members]

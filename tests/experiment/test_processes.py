@@ -72,6 +72,7 @@ def check_whole(folder: Path, trials: int) -> None:
     assert (folder / "front.csv").exists()
 
 
+@pytest.mark.long  # test_paused_search.py kills a driver thrice, too
 def test_a_driver_killed_in_mid_search_is_resumed_without_loss_or_repetition(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     for at_least in (3, 6):
@@ -90,51 +91,56 @@ def test_a_driver_killed_in_mid_search_is_resumed_without_loss_or_repetition(tmp
     assert all((folder / "evaluations" / name).stat().st_mtime_ns == stamp for name, stamp in records.items())
 
 
-def test_a_killed_driver_leaves_no_ray_worker_behind_and_is_resumed(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    process = start(folder, "workers.kind=ray", "workers.count=2")
-    wait_for(lambda: len(ended(folder)) >= 3, process)
+def test_ray_workers_a_ctrl_c_and_a_killed_driver_cost_nothing_that_was_finished(tmp_path: Path) -> None:
+    """One search through all of it, since Ray takes long to start."""
+    folder, ray = tmp_path / "run", ("workers.kind=ray", "workers.count=2")
+    process = start(folder, *ray, epochs=30)
+    wait_for(lambda: len(ended(folder)) >= 2, process)
+    lost = kill_a_busy_worker(process, folder)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal signals the whole group
+    _, err = finish(process)
+    check_interrupted(process, err, folder)
+    assert "a worker died" in err
+    attempts = Counter(event.trial for event in RunFolder(folder).events if isinstance(event, TrialStarted))
+    assert attempts[lost] == 2
+    assert next(event.outcome for event in ended(folder) if event.trial == lost) is Outcome.EVALUATED
+
+    num_ended = len(ended(folder))
+    process = start(folder, "--resume", *ray, epochs=30)
+    wait_for(lambda: len(ended(folder)) > num_ended, process)
     workers = [child for child in psutil.Process(process.pid).children(recursive=True) if "_Actor" in child.name()]
     assert len(workers) == 2
     process.send_signal(signal.SIGKILL)
     finish(process)
     _, alive = psutil.wait_procs(workers, timeout=30)
     assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
-    process = start(folder, "--resume", "workers.kind=ray", "workers.count=2")
+
+    process = start(folder, "--resume", *ray, epochs=30)
     _, err = finish(process)
     assert process.returncode == 0, err
     check_whole(folder, trials=10)
 
 
-def test_a_killed_ray_worker_is_replaced_and_its_candidate_run_again(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    process = start(folder, "workers.kind=ray", "workers.count=2", epochs=30)
-    wait_for(lambda: len(ended(folder)) >= 2, process)
+def kill_a_busy_worker(process: subprocess.Popen[str], folder: Path) -> int:
+    """Kill one of two Ray workers that train; return the trial that it lost, once another worker has it."""
 
     def busy_workers() -> list[psutil.Process]:
         children = psutil.Process(process.pid).children(recursive=True)
         return [child for child in children if "ray::_Actor.run" in " ".join(child.cmdline())]
 
+    def again() -> list[int]:
+        attempts = Counter(event.trial for event in RunFolder(folder).events if isinstance(event, TrialStarted))
+        return [trial for trial, count in attempts.items() if count > 1]
+
     wait_for(lambda: len(busy_workers()) == 2, process)
     os.kill(busy_workers()[0].pid, signal.SIGKILL)
-    _, err = finish(process)
-    assert process.returncode == 0, err
-    assert "a worker died" in err
-    check_whole(folder, trials=10)
+    wait_for(lambda: bool(again()), process)
     (lost,) = [event for event in RunFolder(folder).events if isinstance(event, WorkerLost)]
-    attempts = Counter(event.trial for event in RunFolder(folder).events if isinstance(event, TrialStarted))
-    assert attempts[lost.trial] == 2
-    outcome = next(event.outcome for event in ended(folder) if event.trial == lost.trial)
-    assert outcome is Outcome.EVALUATED
+    assert again() == [lost.trial]
+    return lost.trial
 
 
-@pytest.mark.parametrize("kind", [pytest.param("in_process", marks=pytest.mark.long), "ray"])
-def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(tmp_path: Path, kind: str) -> None:
-    folder = tmp_path / "run"
-    process = start(folder, f"workers.kind={kind}")
-    wait_for(lambda: len(ended(folder)) >= 2, process)
-    os.killpg(process.pid, signal.SIGINT)  # a terminal signals the whole group
-    _, err = finish(process)
+def check_interrupted(process: subprocess.Popen[str], err: str, folder: Path) -> None:
     assert process.returncode == 130, err
     assert "candidates under way" in err
     assert "--resume" in err.strip().splitlines()[-1]
@@ -143,7 +149,17 @@ def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(tmp_path: Path,
     run = load_run(folder)
     assert run.counts["evaluated"] == len(ended(folder))
     assert (folder / "report.html").exists()
-    process = start(folder, "--resume", f"workers.kind={kind}")
+
+
+@pytest.mark.long
+def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(folder)
+    wait_for(lambda: len(ended(folder)) >= 2, process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = finish(process)
+    check_interrupted(process, err, folder)
+    process = start(folder, "--resume")
     _, err = finish(process)
     assert process.returncode == 0, err
     check_whole(folder, trials=10)
