@@ -154,10 +154,10 @@ def test_ready_models_are_compared_by_the_same_recipe_seeds_and_split(
 ) -> None:
     told = refit(refitting(run))
     trial = str(told[0].trial)
-    assert main(["compare", str(run.folder), "--zoo", "resnet10t", "--trial", trial, "--json"]) == 0
+    assert main(["compare", str(run.folder), "--zoo", "test_efficientnet", "--trial", trial, "--json"]) == 0
     comparison = json.loads(capsys.readouterr().out)
     mine, ready = comparison["networks"]
-    refits = RefitFolder(run.folder).refits()["timm:resnet10t"]
+    refits = RefitFolder(run.folder).refits()["timm:test_efficientnet"]
 
     assert {one.training.key.recipe for one in refits} == {told[0].training.key.recipe}
     assert len(refits) == 2
@@ -165,17 +165,17 @@ def test_ready_models_are_compared_by_the_same_recipe_seeds_and_split(
     assert mine["accuracy"] == pytest.approx(
         sum(one.test["accuracy"].value for one in told if one.trial == told[0].trial) / 2
     )
-    larger = ["compare", str(run.folder), "--zoo", "resnet10t,resnet10t@16", "--trial", trial, "--json"]
+    larger = ["compare", str(run.folder), "--zoo", "test_efficientnet,test_efficientnet@16", "--trial", trial, "--json"]
     assert main(larger) == 0
     _, *models = json.loads(capsys.readouterr().out)["networks"]
     by_name = {model["name"]: model for model in models}
-    assert by_name.keys() == {"resnet10t", "resnet10t@16"}
-    assert by_name["resnet10t@16"]["macs"] > 1.4 * by_name["resnet10t"]["macs"]
-    seen = RefitFolder(run.folder).refits()["timm:resnet10t@16"]
+    assert by_name.keys() == {"test_efficientnet", "test_efficientnet@16"}
+    assert by_name["test_efficientnet@16"]["macs"] > 1.4 * by_name["test_efficientnet"]["macs"]
+    seen = RefitFolder(run.folder).refits()["timm:test_efficientnet@16"]
     assert {one.training.key.resolution for one in seen} == {16}
     labels = load_test_split(run.config.data).labels
     assert {len(one.test_predictions) for one in seen} == {len(labels)}  # the same images, made larger
-    assert main(["compare", str(run.folder), "--zoo", "resnet10t@big", "--trial", trial]) == 2
+    assert main(["compare", str(run.folder), "--zoo", "test_efficientnet@big", "--trial", trial]) == 2
     assert "write NAME, or NAME@PIXELS" in capsys.readouterr().err
     report = (run.folder / "report.html").read_text()
     again = load_run(run.folder)
@@ -183,20 +183,20 @@ def test_ready_models_are_compared_by_the_same_recipe_seeds_and_split(
     assert "which refitted networks were judged by" in report
     assert "Trained in full" in report
     said = verdicts(read_refitted(again))
-    verdict = next(line for line in said if line.startswith(("resnet10t ", "resnet10t,")))
+    verdict = next(line for line in said if line.startswith(("test_efficientnet ", "test_efficientnet,")))
     assert escape(verdict.partition(" ")[2][:30]) in report
 
 
 def test_networks_learn_from_a_teacher_that_is_trained_first(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     first = str(run.front_trials()[0].number)
-    command = ["refit", str(run.folder), first, "--epochs", "2", "--seeds", "1", "--teacher", "resnet10t"]
+    command = ["refit", str(run.folder), first, "--epochs", "2", "--seeds", "1", "--teacher", "test_efficientnet"]
     assert main(command) == 0
-    (weights,) = (run.folder / "refit" / "teacher").glob("resnet10t-*.safetensors")
+    (weights,) = (run.folder / "refit" / "teacher").glob("test_efficientnet-*.safetensors")
     written = weights.stat().st_mtime_ns
     plan = RefitFolder(run.folder).plan()
     assert plan is not None
     assert plan.recipe.distillation is not None
-    assert plan.recipe.distillation.teacher.startswith("resnet10t:")
+    assert plan.recipe.distillation.teacher.startswith("test_efficientnet:")
 
     assert main(["compare", str(run.folder), "--zoo", "mobilenetv3_small_050", "--trial", first]) == 0
     refits = RefitFolder(run.folder).refits()
