@@ -211,7 +211,6 @@ def test_a_model_whose_weights_were_not_kept_is_refused(run):
         run.model(2)
 
 
-@pytest.mark.slow
 def test_a_model_computes_what_its_weights_say(make_run, tmp_path):
     import torch
 

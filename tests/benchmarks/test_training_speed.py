@@ -10,7 +10,6 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "experiments" / "benchmarks" / "training_speed.py"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "way", ["ecoNAS", *(pytest.param(way, marks=pytest.mark.long) for way in ("loader", "tensor"))]
 )

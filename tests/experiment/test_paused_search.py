@@ -46,7 +46,6 @@ def parts(run: Run) -> list[tuple[int, int]]:
     return found + [(event.trial, 2) for event in ends]
 
 
-@pytest.mark.slow
 def test_parts_of_a_training_make_one_record_and_one_bill(tmp_path: Path) -> None:
     run = search(tmp_path / "run")
     assert run.counts["evaluated"] > 0
@@ -71,7 +70,6 @@ def test_parts_of_a_training_make_one_record_and_one_bill(tmp_path: Path) -> Non
     assert run.model(run.front_trials()[0]) is not None
 
 
-@pytest.mark.slow
 def test_an_interrupted_search_trains_what_it_would_have_trained(tmp_path: Path) -> None:
     whole = search(tmp_path / "whole", 12)
     assert whole.ledger.search_energy_j is not None
@@ -83,7 +81,6 @@ def test_an_interrupted_search_trains_what_it_would_have_trained(tmp_path: Path)
     assert [trial.outcome for trial in resumed.trials] == [trial.outcome for trial in whole.trials]
 
 
-@pytest.mark.slow
 def test_killed_anywhere_a_search_repeats_no_rung_and_ends_as_it_would_have(tmp_path: Path) -> None:
     whole = search(tmp_path / "whole")
     command = [sys.executable, "-m", "ecoNAS", "search", str(SMOKE), "--run-dir", str(tmp_path / "run")]
@@ -115,7 +112,6 @@ def test_killed_anywhere_a_search_repeats_no_rung_and_ends_as_it_would_have(tmp_
     assert not any((tmp_path / "run" / "checkpoints").iterdir())
 
 
-@pytest.mark.slow
 def test_checkpoints_keep_within_their_bound(tmp_path: Path) -> None:
     run = search(tmp_path / "run", 8, **{"search.halving": {**HALVING, "disk": "50 kB"}})
     reasons = {event.reason for event in run.events if isinstance(event, TrialEnded)}

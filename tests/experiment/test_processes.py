@@ -94,7 +94,7 @@ def test_a_driver_killed_in_mid_search_is_resumed_without_loss_or_repetition(tmp
 def test_ray_workers_a_ctrl_c_and_a_killed_driver_cost_nothing_that_was_finished(tmp_path: Path) -> None:
     """One search through all of it, since Ray takes long to start."""
     folder, ray = tmp_path / "run", ("workers.kind=ray", "workers.count=2")
-    process = start(folder, *ray, epochs=30)
+    process = start(folder, *ray, epochs=15)
     wait_for(lambda: len(ended(folder)) >= 2, process)
     lost = kill_a_busy_worker(process, folder)
     os.killpg(process.pid, signal.SIGINT)  # a terminal signals the whole group
@@ -106,7 +106,7 @@ def test_ray_workers_a_ctrl_c_and_a_killed_driver_cost_nothing_that_was_finished
     assert next(event.outcome for event in ended(folder) if event.trial == lost) is Outcome.EVALUATED
 
     num_ended = len(ended(folder))
-    process = start(folder, "--resume", *ray, epochs=30)
+    process = start(folder, "--resume", *ray, epochs=15)
     wait_for(lambda: len(ended(folder)) > num_ended, process)
     workers = [child for child in psutil.Process(process.pid).children(recursive=True) if "_Actor" in child.name()]
     assert len(workers) == 2
@@ -115,7 +115,7 @@ def test_ray_workers_a_ctrl_c_and_a_killed_driver_cost_nothing_that_was_finished
     _, alive = psutil.wait_procs(workers, timeout=30)
     assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
 
-    process = start(folder, "--resume", *ray, epochs=30)
+    process = start(folder, "--resume", *ray, epochs=15)
     _, err = finish(process)
     assert process.returncode == 0, err
     check_whole(folder, trials=10)

@@ -17,7 +17,6 @@ def search(folder: Path, trials: int, *, resume: bool = False, **changes: object
     return [trial.digest for trial in load_run(folder).trials]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "proxies", [(), pytest.param(("naswot", "snip"), marks=pytest.mark.long)], ids=["plain", "proxies"]
 )

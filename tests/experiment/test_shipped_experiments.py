@@ -25,7 +25,6 @@ def test_there_are_experiments() -> None:
     assert {path.stem for path in EXPERIMENTS} >= {"digits", "smoke", "flowers17", "cifar10_13k"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_a_shipped_experiment_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if "ECONAS_DATA" in path.read_text():

@@ -24,7 +24,6 @@ def printed(cell: nbformat.NotebookNode) -> str:
     return "".join(output.get("text", "") for output in cell.outputs)
 
 
-@pytest.mark.slow
 def test_the_notebook_shows_the_front_and_the_knee_reads_as_it_did_while_training(run_folder, monkeypatch):
     monkeypatch.setenv("ECONAS_RUN", str(run_folder))
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")  # or jupyter_core warns of a move of its folders

@@ -77,7 +77,6 @@ def search(folder: Path, *, resume: bool = False, **changes: Any) -> None:
     run_search(prepare(ExperimentConfig.from_yaml(SMOKE, values)), RunFolder(folder), resume=resume)
 
 
-@pytest.mark.slow
 def test_a_search_trains_its_doubtful_front_again_and_pays_for_it(tmp_path: Path) -> None:
     search(tmp_path / "run", constraints=["accuracy >= 0.01"])
     run = load_run(tmp_path / "run")
