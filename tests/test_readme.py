@@ -27,7 +27,6 @@ def commands() -> list[list[str]]:
     return [shlex.split(line)[1:] for line in lines if line.startswith("econas ")]
 
 
-@pytest.mark.slow
 def test_every_command_and_snippet_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("experiments", "search_spaces"):
         (tmp_path / name).symlink_to(ROOT / name)
