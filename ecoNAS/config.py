@@ -17,7 +17,7 @@ from ecoNAS.frozen import Frozen
 from ecoNAS.recipe import Fraction, TrainingConfig
 from ecoNAS.units import read_quantity
 from ecoNAS.validation import KeyPath, shorten
-from ecoNAS.yaml_file import YamlFile, read_yaml
+from ecoNAS.yaml_file import YamlFile, expand, read_yaml
 
 CONFIG_VERSION: Final = 1
 
@@ -204,7 +204,8 @@ class ExperimentConfig(Frozen):
         """
         file = read_yaml(path)
         for key, value in (overrides or {}).items():
-            _set(file, tuple(key.split(".")), value)
+            place = tuple(key.split("."))
+            _set(file, place, expand(value, place, file))
         config = file.validate(cls)
         data = config.data
         data = data.model_copy(

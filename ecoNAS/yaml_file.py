@@ -92,7 +92,7 @@ def read_yaml(path: str | Path) -> YamlFile:
             f"{path}:1: the top level must be keys with values, such as 'name: value', got {shorten(data)}"
         )
     file = YamlFile(path, data, lines)
-    return YamlFile(path, _expand(data, (), file), lines)
+    return YamlFile(path, expand(data, (), file), lines)
 
 
 def _read_text(path: Path) -> str:
@@ -137,11 +137,16 @@ def _note_lines(node: yaml.Node, key: KeyPath, path: Path, lines: dict[KeyPath, 
             _note_lines(value, (*key, index), path, lines)
 
 
-def _expand(value: Any, key: KeyPath, file: YamlFile) -> Any:  # Any: YAML holds whatever the user wrote
+def expand(value: Any, key: KeyPath, file: YamlFile) -> Any:  # Any: YAML holds whatever the user wrote
+    """Return a value with its environment variables replaced.
+
+    Raises:
+        ConfigError: if one is not set and has no default.
+    """
     if isinstance(value, dict):
-        return {name: _expand(inner, (*key, name), file) for name, inner in value.items()}
+        return {name: expand(inner, (*key, name), file) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_expand(inner, (*key, index), file) for index, inner in enumerate(value)]
+        return [expand(inner, (*key, index), file) for index, inner in enumerate(value)]
     if not isinstance(value, str):
         return value
 

@@ -66,6 +66,14 @@ def test_paths_of_the_data_become_absolute(path: Path, monkeypatch: pytest.Monke
     assert config.data.path == path.parent / "images"
 
 
+def test_overrides_may_name_environment_variables_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PICTURES", "/pictures")
+    data = {"name": "npz", "path": "${PICTURES}/a.npz"}
+    assert load(path, SHORTEST, {"data": data}).data.path == Path("/pictures/a.npz")
+    with pytest.raises(ConfigError, match="environment variable NOWHERE is not set"):
+        load(path, SHORTEST, {"data.path": "${NOWHERE}/a.npz"})
+
+
 def test_overrides_replace_values_and_make_sections(path: Path) -> None:
     config = load(path, SHORTEST + "search: {trials: 9}\n", {"search.trials": 5, "training.epochs": 2})
 

@@ -37,7 +37,7 @@ def _neither(ready: Refitted, searched: Sequence[Refitted]) -> str:
     mine, theirs = _prices(ready, nearest)
     more = "more" if difference > 0 else "less"
     overlap = min(ready.interval[1], nearest.interval[1]) >= max(ready.interval[0], nearest.interval[0])
-    but = " (their intervals overlap)" if overlap else ""
+    but = " (their 95 % intervals overlap)" if overlap else ""
     return (
         f"{ready.name} neither beats nor is beaten by any network of the search: it is {more} accurate than "
         f"{nearest.name} by {abs(difference):.3f}{but}, for {mine / theirs:.2g} times the {_cost(ready, nearest)}."
@@ -47,7 +47,7 @@ def _neither(ready: Refitted, searched: Sequence[Refitted]) -> str:
 def _how_sure(found: Sequence[tuple[str, bool]], ready: Refitted) -> str:
     sure = [name for name, is_sure in found if is_sure]
     if not sure:
-        return "though their intervals overlap"
+        return "though their 95 % intervals overlap"
     if ready.energy is None or ready.energy.kind == "measured":
         return f"surely so: {', '.join(sure)}"
     return f"in accuracy surely so: {', '.join(sure)} (joules are {ready.energy.kind})"

@@ -202,6 +202,7 @@ def _show(found: "Run", comparison: "Comparison", *, is_refitted: bool) -> None:
     console.print(table)
     if comparison.baseline is not None:
         print("* baseline: the cheapest ready model that is at least as accurate")
+    print("±: one standard error")
     notes = list(comparison.notes)
     if is_refitted:
         notes.append(

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     find = folder_to_resume if arguments.resume else new_folder
     folder = find(arguments.experiment, arguments.run_dir)
     setup = prepare(config, folder.baseline() if arguments.resume else None)
-    resume = f"econas search {arguments.experiment} --run-dir {folder.path} --resume"
+    experiment = folder.experiment if arguments.overrides else arguments.experiment  # the former holds what was set
+    resume = f"econas search {shlex.quote(str(experiment))} --run-dir {shlex.quote(str(folder.path))} --resume"
     try:
         with Progress(config.search.trials, _headline(setup, folder), tuple(folder.events)) as progress:
             watcher = Watcher(progress.on_event, progress.on_stopping, progress.on_waiting)
@@ -123,4 +125,6 @@ def _show(folder: "RunFolder", as_json: bool) -> None:
     print(summary(found))
     if found.ledger.is_metered:
         print_cost(found)
-    print(f"Report: {folder.report}\nExport: econas export {folder.path} knee --out exports/{folder.path.name}-knee")
+    print(f"Report: {folder.report}")
+    if found.knee() is not None:
+        print(f"Export: econas export {folder.path} knee --out exports/{folder.path.name}-knee")

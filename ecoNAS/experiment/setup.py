@@ -29,6 +29,7 @@ from ecoNAS.space.search_space import SearchSpace
 from ecoNAS.training.epochs import images_of
 
 NO_TRIAL: Final = -1
+READY_PIXELS: Final = (8, 512)  # that a ready model may be shown: all images are held as large as that
 JOULES_OF_RUNNING: Final = ("energy_per_image", BATCH_1, "lifetime_energy")
 
 
@@ -207,8 +208,11 @@ class Setup:
             ArchitectureError: if timm knows no such model, or it cannot read such images.
         """
         timm_name, _, pixels = name.partition("@")
-        if "@" in name and not (pixels.isdecimal() and int(pixels)):
-            raise ArchitectureError(f"ready model '{name}': write NAME, or NAME@PIXELS such as resnet10t@64")
+        if "@" in name and not (pixels.isdecimal() and READY_PIXELS[0] <= int(pixels) <= READY_PIXELS[1]):
+            raise ArchitectureError(
+                f"ready model '{name}': write NAME, or NAME@PIXELS of {READY_PIXELS[0]} to {READY_PIXELS[1]}, such as "
+                "resnet10t@64"
+            )
         shared, how = self._shared(folder), self.config.deployment
         if pixels and int(pixels) != self.problem.resolution:
             data = self.config.data.model_copy(update={"resolution": int(pixels)})

@@ -180,7 +180,7 @@ class SearchLoop:
     def _detail(self, reason: StopReason) -> str:
         if reason in ("budget", "plateau"):
             return self._full or self._flat
-        return explain(reason, self.parts.tally, self.parts.folder.path)
+        return explain(reason, self._streak, self.parts.tally, self.parts.folder.path)
 
     def _propose(self) -> None:
         trial = self.parts.study.ask()
@@ -311,7 +311,7 @@ class SearchLoop:
     def _note(self, event: TrialEnded, evaluation: Result | None) -> None:
         """Count an ended trial, and remember its candidate if it is the first of its digest."""
         self.outcomes[event.outcome] += 1
-        self._streak.note(event.outcome)
+        self._streak.note(event.outcome, event.reason)
         if event.outcome in (Outcome.DUPLICATE, Outcome.FAILED):
             if event.outcome is Outcome.FAILED:
                 self.parts.memory.note(event.digest, Seen(event.trial, event.outcome))

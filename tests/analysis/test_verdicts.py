@@ -37,7 +37,7 @@ def test_a_ready_model_that_is_beaten_itself_is_not_to_be_taken() -> None:
     beaten, beats = verdicts(rows)
 
     assert beaten.startswith("resnet10t is beaten by trial 4")
-    assert beats == "resnet10t, a ready model, beats trial 3; though their intervals overlap."
+    assert beats == "resnet10t, a ready model, beats trial 3; though their 95 % intervals overlap."
 
 
 def test_a_network_that_beats_a_ready_model_is_sure_only_where_intervals_part() -> None:
@@ -47,7 +47,7 @@ def test_a_network_that_beats_a_ready_model_is_sure_only_where_intervals_part() 
     (neither,) = verdicts([ready, network("trial 3", 0.95, 190)])
 
     assert "beaten by trial 3" in unsure
-    assert "though their intervals overlap" in unsure
+    assert "though their 95 % intervals overlap" in unsure
     assert "surely so: trial 3" in sure
     assert neither == (
         "resnet10t neither beats nor is beaten by any network of the search: "
@@ -59,7 +59,9 @@ def test_a_ready_model_between_the_networks_is_held_against_the_nearest() -> Non
     ready = network("resnet10t", 0.738, 22_400)
     (sentence,) = verdicts([ready, network("trial 70", 0.712, 2_310), network("trial 120", 0.626, 337)])
 
-    assert sentence.endswith("more accurate than trial 70 by 0.026 (their intervals overlap), for 9.7 times the MACs.")
+    assert sentence.endswith(
+        "more accurate than trial 70 by 0.026 (their 95 % intervals overlap), for 9.7 times the MACs."
+    )
 
 
 def test_joules_are_sure_only_where_their_measured_intervals_part() -> None:
@@ -67,7 +69,7 @@ def test_joules_are_sure_only_where_their_measured_intervals_part() -> None:
     near = network("trial 3", 0.95, 100, energy=joules(1.95, 1.85, 2.05, "measured"))
     far = network("trial 4", 0.95, 100, energy=joules(1.0, 0.9, 1.1, "measured"))
 
-    assert verdicts([ready, near])[0].endswith("for no more joules per image; though their intervals overlap.")
+    assert verdicts([ready, near])[0].endswith("for no more joules per image; though their 95 % intervals overlap.")
     assert verdicts([ready, near, far])[0].endswith("surely so: trial 4.")
 
 

@@ -1,6 +1,7 @@
 """What a resumed run may change, and which folder is meant."""
 
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from ecoNAS.events import RunStarted
 from ecoNAS.experiment.outputs import drop_weights, write_outputs
 from ecoNAS.experiment.resume import check_meter, check_unchanged, folder_to_resume, new_folder, write_config
 from ecoNAS.measurement import MeterInfo
+from ecoNAS.records import Outcome
 from ecoNAS.run_folder import RunFolder
+from ecoNAS.search.streaks import MAX_IN_A_ROW
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ROOT / "experiments" / "smoke.yaml"
@@ -131,8 +134,9 @@ def test_an_interrupt_before_the_first_trial_leaves_a_folder_that_can_be_used(
     with monkeypatch.context() as patch:
         patch.setattr("ecoNAS.experiment.run.open_run_study", interrupted)
         assert main(command) == 130
-    assert "Go on with: econas search" in capsys.readouterr().err
-    assert main([*command, "--resume"]) == 0
+    words = shlex.split(capsys.readouterr().err.partition("Go on with: ")[2])
+    assert words[:2] == ["econas", "search"]
+    assert main(words[1:]) == 0  # as printed, also after --set
     assert load_run(tmp_path / "run").counts["evaluated"] == 2
 
 
@@ -150,3 +154,16 @@ def test_weights_off_the_front_are_dropped_when_the_search_ends_and_not_before(t
     assert just_trained.exists()
     drop_weights(folder)
     assert not just_trained.exists()
+
+
+def test_a_search_that_can_train_nothing_ends_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(MAX_IN_A_ROW, Outcome.INFEASIBLE, 3)
+    values = ("search.trials=2", "training.lr=1e9", "training.epochs=1")
+    options = [word for value in values for word in ("--set", value)]
+
+    assert main(["search", str(SMOKE), "--run-dir", str(tmp_path / "run"), *options]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "ended early: 3 candidates in a row could not be trained; the last: " in line
+    assert "lower training.lr" in line
