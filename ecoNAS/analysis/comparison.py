@@ -14,7 +14,7 @@ from ecoNAS.analysis.quantities import format_quantity
 from ecoNAS.analysis.run import Run
 from ecoNAS.analysis.trials import Trial
 from ecoNAS.errors import RunFolderError
-from ecoNAS.evaluation.objectives import mean_score
+from ecoNAS.evaluation.objectives import mean_accuracy
 from ecoNAS.joules import Joules
 from ecoNAS.records import Costs, Evaluation, Outcome, ReadyModel, Score
 from ecoNAS.run_folder import RunFolder
@@ -183,14 +183,15 @@ def _records(trial: Trial) -> tuple[Evaluation, Score, Joules]:
     Its accuracy is the mean of its trainings, as on the front.
     """
     record = trial.evaluation
-    if trial.outcome not in (Outcome.EVALUATED, Outcome.DUPLICATE) or record is None or record.training is None:
+    accuracy = mean_accuracy(record) if record is not None else None
+    if trial.outcome not in (Outcome.EVALUATED, Outcome.DUPLICATE) or record is None or accuracy is None:
         why = f": {trial.reason}" if trial.reason else ""
         raise RunFolderError(f"trial {trial.number} was {trial.state} and is no trained network to compare{why}")
     profile = record.profile
     if profile is None or profile.energy is None:
         why = f": {'; '.join(profile.reasons)}" if profile is not None and profile.reasons else ""
         raise RunFolderError(f"trial {trial.number} has no joules per image to compare{why}")
-    return record, mean_score([training.accuracy for training in record.trainings]), profile.energy
+    return record, accuracy, profile.energy
 
 
 def _why_not_comparable(model: ReadyModel, chosen: Joules) -> str:

@@ -17,7 +17,7 @@ from scipy.stats import t as student
 from ecoNAS.analysis.quantities import format_quantity
 from ecoNAS.analysis.run import Run
 from ecoNAS.analysis.trials import Trial
-from ecoNAS.evaluation.objectives import mean_score
+from ecoNAS.evaluation.objectives import mean_accuracy, mean_score
 from ecoNAS.joules import Joules
 from ecoNAS.records import Costs, Evaluation, ReadyModel, Refit, Score
 from ecoNAS.refit_folder import RefitFolder, best
@@ -207,7 +207,7 @@ def _row(run: Run, folder: RefitFolder, network: str, refits: tuple[Refit, ...])
         name=f"trial {first.trial}" if first.trial is not None else network.removeprefix(READY),
         trial=first.trial,
         num_seeds=len(refits),
-        searched=mean_score([one.accuracy for one in evaluation.trainings]) if evaluation is not None else None,
+        searched=mean_accuracy(evaluation) if evaluation is not None else None,
         test=mean_score([refit.test["accuracy"] for refit in refits]),
         half=_half([refit.test["accuracy"] for refit in refits]),
         other={name: mean_score([refit.test[name] for refit in refits]) for name in first.test if name != "accuracy"},

@@ -62,7 +62,7 @@ def _energy_score(energy: Joules | None) -> Score | None:
 
 
 def _accuracy(evaluation: Evaluation, _: float) -> Score | None:
-    return mean_score([training.accuracy for training in evaluation.trainings]) if evaluation.trainings else None
+    return mean_accuracy(evaluation)
 
 
 def _trained(name: str) -> Callable[[Evaluation, float], Score | None]:
@@ -74,6 +74,11 @@ def _trained(name: str) -> Callable[[Evaluation, float], Score | None]:
         return mean_score(scores) if scores and len(scores) == len(found) else None
 
     return read
+
+
+def mean_accuracy(evaluation: Evaluation) -> Score | None:
+    """Return the mean accuracy of the trainings of a candidate; None where it was not trained."""
+    return mean_score([training.accuracy for training in evaluation.trainings]) if evaluation.trainings else None
 
 
 def mean_score(scores: Sequence[Score]) -> Score:

@@ -16,17 +16,15 @@ def write_outputs(folder: RunFolder) -> None:
 
 
 def drop_weights(folder: RunFolder) -> None:
-    """Remove weights that are not to be kept, at the end of a search.
+    """Keep the weights of the front only, at the end of a search.
 
     Not before: another candidate may share them or begin with them, and who is on the front is not settled.
     """
-    run = load_run(folder.path)
-    if run.config.keep_weights == "front":
-        records = [trial.evaluation for trial in run.front_trials()]
-        kept = {record.training.weights_file for record in records if record is not None and record.training}
-        for path in (folder.path / "weights").glob("*.safetensors"):
-            if f"weights/{path.name}" not in kept:  # candidates that differ in deployment share a training
-                path.unlink()
+    records = [trial.evaluation for trial in load_run(folder.path).front_trials()]
+    kept = {record.training.weights_file for record in records if record is not None and record.training}
+    for path in (folder.path / "weights").glob("*.safetensors"):
+        if f"weights/{path.name}" not in kept:  # candidates that differ in deployment share a training
+            path.unlink()
 
 
 class Reporter:

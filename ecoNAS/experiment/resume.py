@@ -13,6 +13,7 @@ from ecoNAS.config import ExperimentConfig
 from ecoNAS.errors import ConfigError, DataError, JoulesMixError, RunFolderError
 from ecoNAS.events import RunStarted
 from ecoNAS.experiment.setup import Setup
+from ecoNAS.joules import PROVENANCE
 from ecoNAS.measurement import MeterInfo
 from ecoNAS.records import Evaluation, now
 from ecoNAS.run_folder import RunFolder, write_atomically
@@ -99,7 +100,7 @@ def check_unchanged(config: ExperimentConfig, folder: RunFolder) -> None:
 def check_meter(reference: MeterInfo | None, folder: RunFolder) -> None:
     """Raise RunFolderError if joules would be measured otherwise than the run began: they would share a front."""
     before = next((event.meter for event in folder.events if isinstance(event, RunStarted)), reference)
-    for field in ("kind", "method", "scope", "device"):
+    for field in PROVENANCE:
         was, now_is = (getattr(meter, field, None) for meter in (before, reference))
         if was != now_is:
             raise RunFolderError(

@@ -104,7 +104,7 @@ def run_search(setup: Setup, folder: RunFolder, *, resume: bool, watcher: Watche
                 f"run folder {folder.path} cannot be written ({reason}); mend that and go on with --resume"
             ) from error
         write_outputs(folder)
-        if ended.reason != "interrupted":
+        if setup.config.keep_weights == "front" and ended.reason != "interrupted":
             drop_weights(folder)
         return ended
 

@@ -15,7 +15,7 @@ from ecoNAS.dotted_path import is_dotted
 from ecoNAS.errors import ArchitectureError, EcoNASError
 from ecoNAS.evaluation.task import EvaluationTask
 from ecoNAS.experiment.setup import Setup
-from ecoNAS.joules import Joules
+from ecoNAS.joules import PROVENANCE, Joules
 from ecoNAS.pareto import front
 from ecoNAS.records import EnergyProfile, Evaluation, Outcome, Training
 from ecoNAS.run_folder import RunFolder, write_atomically
@@ -84,8 +84,7 @@ class WarmStart:
         reference = self.setup.reference
         if reference is None:
             return energy.kind == "estimated"
-        fields = ("kind", "method", "scope", "device")
-        return all(getattr(energy, name) == getattr(reference, name) for name in fields)
+        return all(getattr(energy, name) == getattr(reference, name) for name in PROVENANCE)
 
     def elsewhere(self) -> Elsewhere | None:
         """Return what the sampler learns of other trainings; None where there are none."""

@@ -17,6 +17,7 @@ from ecoNAS.analysis.run import Run
 from ecoNAS.analysis.trials import Trial
 from ecoNAS.errors import EcoNASError, RunFolderError, why_not_written
 from ecoNAS.evaluation.objectives import Objective
+from ecoNAS.joules import PROVENANCE
 from ecoNAS.measuring.table import ranks
 from ecoNAS.records import EnergyProfile, Evaluation
 from ecoNAS.run_folder import RunFolder, write_atomically
@@ -152,7 +153,7 @@ def keep_records(run: Run, records: Sequence[EnergyProfile]) -> Path:
 def _check_alike(run: Run, records: Sequence[EnergyProfile]) -> None:
     if not records:
         raise EcoNASError("the files hold no record with joules; measure again")
-    for field in ("kind", "method", "scope", "device"):
+    for field in PROVENANCE:
         values = sorted({str(getattr(record.energy, field)) for record in records})
         if len(values) > 1:
             raise EcoNASError(
